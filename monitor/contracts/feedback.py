@@ -1,0 +1,28 @@
+"""Topic `feedback`, key incident_id or withdrawal_id: people's decisions, signed by their actor.
+
+They are journalled and archived from the first day; a decision without a signature that the policy knows changes nothing.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from monitor.contracts.base import Amount, Event, Id, Text
+
+Command = Literal[
+    "acknowledge", "assign", "note", "confirm", "clear", "release", "change_cause", "change_owner",
+    "recovered", "compensated", "set_clock", "snooze", "close", "reopen", "change_policy",
+]  # fmt: skip
+
+
+class Feedback(Event, frozen=True, kw_only=True, gc=False):
+    """One decision of one person about one incident or withdrawal."""
+
+    subject_id: Annotated[Id, Meta(description="The incident_id or withdrawal_id that is decided about; the record's key.")]
+    command: Command
+    actor: Id
+    reason: Text
+    seen_version: Annotated[int, Meta(description="Version of the subject that the person saw.")]
+    amount: Amount | None = None
+    argument: Text | None = None
+    signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, base64.")] = None

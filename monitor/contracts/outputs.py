@@ -1,0 +1,177 @@
+"""The output topics' records, but for dead letters: verdicts, marks, coverage, incidents, alerts, audit.
+
+Every record has the headers journal_id, offset and index: readers keep the highest (offset, index) per partition and drop
+what isn't higher. Amounts are decimal strings; `_minor` is never on the wire. Written by `monitor.engine` alone.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from monitor.contracts.base import Amount, Cause, Id, Mode, Owner, TimeMs
+
+VerdictKind = Literal["CLEAR", "WATCH", "HOLD", "UNSCORED"]
+Severity = Literal["notice", "warning", "critical"]
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What every output record carries."""
+
+    decided_at_ms: Annotated[TimeMs, Meta(description="The core's time (from Ticks and intake clocks) when it was decided.")]
+
+
+class ReasonGiven(msgspec.Struct, frozen=True, gc=False):
+    """One reason of a verdict or finding, the strongest first."""
+
+    rule: Annotated[Id, Meta(description="Name of the detector or invariant.")]
+    detail: Annotated[str, Meta(description="What a person can check, with numbers.")]
+    p_value: Annotated[float | None, Meta(description="How often the detector's own recent past looked at least as odd; none for an invariant.")] = None
+
+
+class Verdict(Output, frozen=True, kw_only=True, gc=False):
+    """What is decided about one withdrawal. A later event that changes it makes a new version."""
+
+    withdrawal_id: Id
+    account_id: Id | None
+    version: Annotated[int, Meta(ge=1)]
+    verdict: VerdictKind
+    mode: Annotated[Mode, Meta(description="In observe a HOLD means: would hold.")]
+    reasons: tuple[ReasonGiven, ...] = ()
+    p_value: float | None = None
+    asset: Id | None = None
+    amount: Amount | None = None
+    incident_id: Id | None = None
+    too_late: Annotated[bool, Meta(description="HOLD after the broadcast.")] = False
+    late: Annotated[bool, Meta(description="Folded from a backlog: the event was older than the policy's late_after_ms.")] = False
+    occurred_at_ms: TimeMs | None = None
+    policy_version: int
+
+
+class Heartbeat(Output, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="heartbeat"):
+    """A record a second on `verdicts` (every partition): slow can be told from dead."""
+
+    term: Id
+    journal_offset: int
+
+
+class Allocation(msgspec.Struct, frozen=True, gc=False):
+    """The part of a mark that one layer carries, in the layer's own unit."""
+
+    layer_id: Id
+    unit: Id
+    amount: Amount
+    base_amount: Annotated[Amount, Meta(description="The same part in the base currency.")]
+
+
+class Mark(Output, frozen=True, kw_only=True, gc=False):
+    """An amount earmarked against the reserve, or released again. Versions are never overwritten."""
+
+    mark_id: Id
+    version: Annotated[int, Meta(ge=1)]
+    state: Literal["suspected", "released"]
+    withdrawal_id: Id | None
+    account_id: Id | None
+    owner: Owner
+    asset: Id
+    amount: Amount
+    base_amount: Annotated[Amount | None, Meta(description="Value in the base currency, rounded up; none while no price is known.")]
+    price: Amount | None
+    price_source: Id | None
+    price_at_ms: TimeMs | None
+    cause: Cause
+    provider_id: Id | None
+    incident_id: Id
+    allocations: tuple[Allocation, ...]
+    uncovered_base_amount: Annotated[Amount | None, Meta(description="What no layer carries; none while no price is known.")]
+    policy_version: int
+
+
+class LayerCoverage(msgspec.Struct, frozen=True, gc=False):
+    """One layer in its own unit: funded + recovered = available + held + paid."""
+
+    layer_id: Id
+    unit: Id
+    funded: Amount
+    recovered: Amount
+    available: Amount
+    held: Amount
+    paid: Amount
+
+
+class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
+    """One asset: what is marked of it, what of that is covered."""
+
+    asset: Id
+    marked: Amount
+    marked_base_amount: Amount
+    uncovered_base_amount: Amount
+    unpriced: Annotated[Amount, Meta(description="Marked while no price was known.")]
+
+
+class Coverage(Output, frozen=True, kw_only=True, gc=False):
+    """Reserve against marks. `changed` after an entry that changed them, `whole` on Ticks."""
+
+    scope: Literal["changed", "whole"]
+    base_currency: Id
+    layers: tuple[LayerCoverage, ...]
+    assets: tuple[AssetCoverage, ...]
+    available_base_amount: Amount
+    held_base_amount: Amount
+    paid_base_amount: Amount
+    marked_base_amount: Amount
+    uncovered_base_amount: Amount
+    at_least: Annotated[bool, Meta(description="Something marked has no price: the totals are lower bounds.")]
+    exhausted: bool
+    drain_base_amount_per_minute: Annotated[Amount, Meta(description="Newly marked value per minute, decayed with the policy's half-life.")]
+    seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
+
+
+class Incident(Output, frozen=True, kw_only=True, gc=False):
+    """All findings of one attack or failure, as far as they share an address or a wallet."""
+
+    incident_id: Id
+    version: Annotated[int, Meta(ge=1)]
+    state: Literal["new"]
+    severity: Severity
+    cause: Cause
+    title: str
+    summary: str
+    rules: tuple[Id, ...]
+    keys: Annotated[tuple[str, ...], Meta(description='What ties it together, as "address:…", "wallet:…", "source:…".')]
+    findings: int
+    withdrawals: int
+    accounts: int
+    opened_at_ms: TimeMs
+    first_event_at_ms: TimeMs
+    last_event_at_ms: TimeMs
+    marked_base_amount: Amount
+    uncovered_base_amount: Amount
+    policy_version: int
+
+
+class Alert(Output, frozen=True, kw_only=True, gc=False):
+    """A human is to be woken (page) or told (notice). One page per incident and escalation."""
+
+    alert_id: Id
+    incident_id: Id | None
+    kind: Literal["page", "notice"]
+    severity: Severity
+    title: str
+    summary: str
+    policy_version: int
+
+
+class Audit(Output, frozen=True, kw_only=True, gc=False):
+    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals."""
+
+    what: Literal[
+        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted",
+        "repeat-conflict", "quarantined", "refused", "rejected", "evicted",
+    ]  # fmt: skip
+    source: str | None = None
+    first_offset: int | None = None
+    last_offset: int | None = None
+    expected_offset: Annotated[int | None, Meta(description="For a hole: where the intake must rewind to.")] = None
+    subject_id: str | None = None
+    detail: str = ""

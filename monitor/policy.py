@@ -1,0 +1,74 @@
+"""The policy: everything configurable that a decision depends on. It travels in the journal's term entries.
+
+Never read from a file by the core; `streams.settings` builds it from configuration and the term's writer publishes it.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from monitor.contracts.base import Cause, Mode
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One asset: how many decimals its smallest unit has (BTC 8, ETH 18, JPY 0)."""
+
+    decimals: Annotated[int, Meta(ge=0, le=24)]
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One layer of the reserve, drawn on in the order of the list."""
+
+    layer_id: str
+    unit: Annotated[str, Meta(description="An asset (guarantee in kind: carries marks of that asset only) or the base currency.")]
+    causes: Annotated[tuple[Cause, ...], Meta(description="Causes that it covers.")] = ("unauthorized_access", "system_failure", "undecided")
+    customers_only: Annotated[bool, Meta(description="The exchange's own loss isn't covered.")] = True
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much the core keeps. Reaching a limit evicts the longest unseen; every table has a gauge."""
+
+    accounts: Annotated[int, Meta(ge=1024)] = 2_000_000
+    addresses: Annotated[int, Meta(ge=1024)] = 3_000_000
+    pairs: Annotated[int, Meta(ge=1024)] = 6_000_000
+    wallets: Annotated[int, Meta(ge=64)] = 10_000
+    withdrawals: Annotated[int, Meta(ge=1024)] = 200_000
+    event_ids: Annotated[int, Meta(ge=1024)] = 400_000
+    outflows_waiting: Annotated[int, Meta(ge=64)] = 10_000
+    incidents: Annotated[int, Meta(ge=64)] = 10_000
+    marks: Annotated[int, Meta(ge=64)] = 500_000
+    retries: Annotated[int, Meta(ge=64)] = 100_000
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """Where scores become verdicts."""
+
+    watch_p_value: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
+    hold_p_value: Annotated[float, Meta(gt=0, lt=1)] = 1e-5
+    young_address_payers: Annotated[int, Meta(ge=2, le=8, description="Distinct payers in 24 h to an address younger than young_address_ms.")] = 4
+    young_address_ms: int = 3 * 86_400_000
+    wallet_outflow_p_value: Annotated[float, Meta(gt=0, lt=1)] = 1e-6
+    page_base_amount: Annotated[str, Meta(description="A HOLD of at least this value in the base currency pages.")] = "10000000"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The effective policy of one term."""
+
+    version: int = 1
+    base_currency: str = "JPY"
+    assets: dict[str, Asset]
+    layers: tuple[Layer, ...] = ()
+    mode: Mode = "observe"
+    rule_modes: Annotated[dict[str, Mode], Meta(description="Mode of single rules, where it differs.")] = {}
+    rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
+    thresholds: Thresholds = Thresholds()
+    limits: Limits = Limits()
+    absence_grace_ms: Annotated[int, Meta(ge=0)] = 3_000
+    blind_after_ms: Annotated[int, Meta(ge=1_000)] = 10_000
+    late_after_ms: Annotated[int, Meta(ge=1_000)] = 60_000
+    tick_ahead_max_ms: Annotated[int, Meta(ge=1_000)] = 60_000
+    incident_window_ms: Annotated[int, Meta(ge=60_000)] = 86_400_000
+    drain_half_life_ms: Annotated[int, Meta(ge=1_000)] = 300_000
+    price_stale_after_ms: Annotated[int, Meta(ge=1_000)] = 3_600_000
+    rejected_severe_per_minute: Annotated[int, Meta(ge=1, description="Rejected withdrawals and outflows in a minute that make a severe finding.")] = 60
