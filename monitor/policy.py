@@ -71,4 +71,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     incident_window_ms: Annotated[int, Meta(ge=60_000)] = 86_400_000
     drain_half_life_ms: Annotated[int, Meta(ge=1_000)] = 300_000
     price_stale_after_ms: Annotated[int, Meta(ge=1_000)] = 3_600_000
-    rejected_severe_per_minute: Annotated[int, Meta(ge=1, description="Rejected withdrawals and outflows in a minute that make a severe finding.")] = 60
+    rejected_severe_per_minute: Annotated[
+        int, Meta(ge=1, description="Rejected withdrawals and outflows in a minute that make a severe finding.")
+    ] = 60

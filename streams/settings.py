@@ -22,7 +22,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     topics: Annotated[dict[str, str], Meta(description="Own names for single topics; the prefix isn't put before these.")] = {}
     replication_factor: Annotated[int, Meta(ge=1, le=10)] = 3
     min_insync_replicas: Annotated[int, Meta(ge=1, le=10)] = 2
-    partitions: Annotated[int, Meta(ge=1, le=1_000, description="Partitions of the input topics and of `verdicts` when `topics apply` makes them.")] = 4
+    partitions: Annotated[
+        int, Meta(ge=1, le=1_000, description="Partitions of the input topics and of `verdicts` when `topics apply` makes them.")
+    ] = 4
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_ca_file: str | None = None
     ssl_certificate_file: str | None = None

@@ -26,7 +26,9 @@ class ReasonGiven(msgspec.Struct, frozen=True, gc=False):
 
     rule: Annotated[Id, Meta(description="Name of the detector or invariant.")]
     detail: Annotated[str, Meta(description="What a person can check, with numbers.")]
-    p_value: Annotated[float | None, Meta(description="How often the detector's own recent past looked at least as odd; none for an invariant.")] = None
+    p_value: Annotated[float | None, Meta(description="How often the detector's own recent past looked at least as odd; none for an invariant.")] = (
+        None
+    )
 
 
 class Verdict(Output, frozen=True, kw_only=True, gc=False):
