@@ -1,0 +1,114 @@
+"""What the core shows of itself: one frozen picture of totals, limits and figures, taken between two entries.
+
+Totals live in the fold's state, so folding the journal again counts nothing twice. Filled by `monitor.engine`, rendered by
+`streams.metrics` and `streams.web`; nothing here decides anything.
+"""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+SourceState = Literal["reading", "blind", "hole", "replaced"]
+DetectorState = Literal["WARMING", "READY", "OFF"]
+
+
+class TableUse(NamedTuple):
+    """Rows used of a bounded table."""
+
+    used: int
+    limit: int
+
+
+class SourceUse(NamedTuple):
+    """One source: the next offset that the core accepts, its log's end as last told, and how it stands."""
+
+    next_offset: int
+    log_end: int
+    state: SourceState
+
+
+class DetectorUse(NamedTuple):
+    """One detector: its state, the observations it has scored, and the core's time of its last run (0: never)."""
+
+    state: DetectorState
+    observations: int
+    last_run_ms: int
+
+
+class LayerFigures(NamedTuple):
+    """One reserve layer, in minor units of `unit`, which has `decimals` decimals."""
+
+    unit: str
+    decimals: int
+    funded_minor: int
+    recovered_minor: int
+    available_minor: int
+    held_minor: int
+    paid_minor: int
+
+
+class AssetFigures(NamedTuple):
+    """One asset's marks; `marked_minor` and `unpriced_minor` in its own minor units, the rest in the base currency's."""
+
+    decimals: int
+    marked_minor: int
+    unpriced_minor: int
+    marked_base_minor: int
+    uncovered_base_minor: int
+
+
+class CoverageFigures(NamedTuple):
+    """Reserve against marks, in minor units of the base currency; `seconds_to_exhaustion` is None while nothing drains."""
+
+    available_base_minor: int
+    held_base_minor: int
+    paid_base_minor: int
+    marked_base_minor: int
+    uncovered_base_minor: int
+    drain_base_minor_per_minute: int
+    seconds_to_exhaustion: int | None
+    exhausted: bool
+    at_least: bool
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture. Every total counts from the journal's first entry; keys are names of the contracts."""
+
+    journal_id: str
+    term: str | None
+    next_offset: int
+    time_ms: int
+    base_currency: str
+    base_decimals: int
+    entries: dict[str, int] = {}
+    """Accepted entries, by entry kind."""
+    verdicts: dict[str, int] = {}
+    """Verdict versions decided, by verdict."""
+    rejected: dict[str, dict[str, int]] = {}
+    """Rejected records, by topic and reason."""
+    repeats: int = 0
+    """Records that were read again, or events that came again with the same content: dropped."""
+    conflicts: int = 0
+    """Events with the id of an earlier one and other content."""
+    holes: int = 0
+    gaps: int = 0
+    ticks_refused: int = 0
+    ticks_ignored: int = 0
+    quarantined: int = 0
+    marks: dict[str, int] = {}
+    """Marks that stand, by state."""
+    incidents_open: int = 0
+    alerts: dict[str, int] = {}
+    """Alerts raised, by kind."""
+    findings: dict[str, int] = {}
+    """Findings, by rule."""
+    tables: dict[str, TableUse] = {}
+    evictions: dict[str, int] = {}
+    """Rows evicted, by table."""
+    sources: dict[str, SourceUse] = {}
+    """By "topic/partition"."""
+    detectors: dict[str, DetectorUse] = {}
+    coverage: CoverageFigures | None = None
+    """None until a term has given the layers."""
+    layers: dict[str, LayerFigures] = {}
+    assets: dict[str, AssetFigures] = {}

@@ -1,0 +1,59 @@
+"""What is wrong with this worker, as named conditions, each with one sentence for people.
+
+Decides nothing and knows no service: services set and clear their conditions; `streams.web` and the logs show them.
+"""
+
+import enum
+
+
+class Condition(enum.StrEnum):
+    """All that can keep a worker from being ready. A new one is one line here."""
+
+    STARTING = "starting"
+    BROKER_UNREACHABLE = "broker_unreachable"
+    TOPICS_WRONG = "topics_wrong"
+    INTAKE_STOPPED = "intake_stopped"
+    INTAKE_CRASHED = "intake_crashed"
+    CORE_STOPPED = "core_stopped"
+    CORE_CRASHED = "core_crashed"
+    ENTRY_REFUSED = "entry_refused"
+    PRODUCE_FAILED = "produce_failed"
+    JOURNAL_REPLACED = "journal_replaced"
+    SOURCE_STOPPED = "source_stopped"
+    SNAPSHOT_STORE = "snapshot_store"
+    SNAPSHOT_REFUSED = "snapshot_refused"
+
+
+CRASHES = frozenset({Condition.INTAKE_CRASHED, Condition.CORE_CRASHED})
+"""Conditions that only a restart mends: the process is not alive in the sense of /healthz."""
+
+
+class Health:
+    """The conditions that hold now. A fresh one holds STARTING, which the worker clears when its services run."""
+
+    def __init__(self) -> None:
+        self._sentences: dict[Condition, str] = {Condition.STARTING: "The worker is starting."}
+
+    def set(self, condition: str, sentence: str) -> None:
+        """Say that `condition` holds; `sentence` replaces what was said before. ValueError for a name that is not a Condition."""
+        self._sentences[Condition(condition)] = sentence
+
+    def clear(self, condition: str) -> None:
+        """Say that `condition` no longer holds; no error if it didn't."""
+        self._sentences.pop(Condition(condition), None)
+
+    def ready(self) -> bool:
+        """True while nothing is wrong."""
+        return not self._sentences
+
+    def alive(self) -> bool:
+        """False once a service crashed in a way that only a restart mends."""
+        return CRASHES.isdisjoint(self._sentences)
+
+    def sentences(self) -> list[str]:
+        """What is wrong, one sentence each, in the order of `Condition`."""
+        return [self._sentences[condition] for condition in Condition if condition in self._sentences]
+
+    def conditions(self) -> dict[str, str]:
+        """What is wrong, name to sentence, in the order of `Condition`."""
+        return {str(condition): self._sentences[condition] for condition in Condition if condition in self._sentences}
