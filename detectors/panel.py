@@ -1,0 +1,161 @@
+"""The panel: observer and detectors as one thing that the caller folds, teaches, stores and prunes.
+
+Holds the open block (observations since the last block end), so that the whole state is in `arrays()`. The gate against numbers
+and rows that no kernel may see is here. Never decides; called by `monitor.scoring`, made by `detectors.registry.make`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Detector, Floats, Rows, Run, Scores
+from detectors.observer import Observer
+from detectors.panel_kernel import first_refused
+from detectors.tables import check_names, copy_into
+
+KINDS = ("account", "address", "asset", "wallet")
+INPUTS = len(Observer.INPUT_NAMES)
+
+
+class Panel:
+    """Observer and detectors over one stream.
+
+    Attributes
+    ----------
+    detectors : tuple of Detector
+        In the order of the registry.
+    input_names : tuple of str
+        Names of the observer's inputs, column by column.
+    room : int
+        Observations that the open block still takes, 1 to 256. A run may not be longer. When a fold has filled the block, room is 0
+        until `learn` opens the next one.
+
+    Examples
+    --------
+    >>> inputs, scores = panel.fold(run)              # len(run) <= panel.room
+    >>> if panel.room == 0:
+    ...     panel.learn(teach)                        # teach: bool [256], all observations of the block in order
+    """
+
+    def __init__(self, observer: Observer, detectors: Sequence[Detector]) -> None:
+        self.observer = observer
+        self.detectors = tuple(detectors)
+        self.input_names = Observer.INPUT_NAMES
+        self.room = BLOCK_OBSERVATIONS
+        self._rows = np.zeros(len(KINDS), np.int64)
+        self._filled = np.zeros(1, np.int64)
+        n = BLOCK_OBSERVATIONS
+        self._block = Run(
+            np.zeros(n, np.int64), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32),
+            np.zeros(n, np.float64), np.zeros(n, np.float64),
+        )  # fmt: skip
+        self._inputs: Floats = np.zeros((n, INPUTS), np.float64)
+
+    def reserve(self, rows: Mapping[str, int]) -> None:
+        """Grow tables so that each entity kind has at least that many rows; call before rows are used."""
+        for column, kind in enumerate(KINDS):
+            self._rows[column] = max(self._rows[column], rows.get(kind, 0))
+        wanted = dict(rows)
+        self.observer.reserve(wanted)
+        for detector in self.detectors:
+            detector.reserve(wanted)
+
+    def fold(self, run: Run) -> tuple[Floats, dict[str, Scores]]:
+        """Take a run into the facts and score it.
+
+        Returns
+        -------
+        inputs : float64 [n, 17]
+        scores : by detector name
+
+        Raises
+        ------
+        ValueError
+            The run is longer than `room`, or an observation is refused: an amount that isn't finite and positive, a row that wasn't
+            reserved, a time out of range. Nothing has changed then.
+        """
+        n = len(run)
+        if n > self.room:
+            raise ValueError(f"a run of {n} observations crosses the block's end: room for {self.room}")
+        refused = first_refused(run.time_ms, run.account, run.address, run.asset, run.wallet, run.amount, run.amount_base, self._rows)
+        if refused >= 0:
+            raise ValueError(f"observation {refused} of the run is refused: amount, row or time out of range")
+        inputs = self.observer.observe(run)
+        scores = {detector.name: detector.fold(run, inputs) for detector in self.detectors}
+        self._keep(run, inputs)
+        return inputs, scores
+
+    def learn(self, teach: Bools) -> None:
+        """End the full block: the baselines learn from its observations whose `teach` is set.
+
+        Raises ValueError if the block isn't full or `teach` isn't bool [256].
+        """
+        if self.room:
+            raise ValueError(f"the block is open: room for {self.room}")
+        if teach.dtype != np.bool_ or teach.shape != (BLOCK_OBSERVATIONS,):
+            raise ValueError(f"teach: expected bool [{BLOCK_OBSERVATIONS}], got {teach.dtype} {list(teach.shape)}")
+        self.observer.learn(self._block, self._inputs, teach)
+        for detector in self.detectors:
+            detector.learn(self._block, self._inputs, teach)
+        self._filled[0] = 0
+        self.room = BLOCK_OBSERVATIONS
+
+    def forget(self, kind: str, rows: Rows) -> None:
+        """Reset rows of evicted entities. Only between blocks: ValueError while the open block has observations."""
+        if self.room != BLOCK_OBSERVATIONS:
+            raise ValueError("rows are forgotten between blocks only: the open block may speak of them")
+        self.observer.forget(kind, rows)
+        for detector in self.detectors:
+            detector.forget(kind, rows)
+
+    def explain(self, name: str, parts: Floats) -> str:
+        """One observation's parts of the detector `name` in words; KeyError if there is none of that name."""
+        return {detector.name: detector for detector in self.detectors}[name].explain(parts)
+
+    def use(self) -> dict[str, tuple[int, int]]:
+        """Own tables by name: rows in use, and the limit."""
+        return self.observer.use()
+
+    def arrays(self) -> Arrays:
+        """The whole state by name, the open block included: the live arrays, not copies."""
+        state: Arrays = {f"panel.{name}": array for name, array in self._own().items()}
+        state |= {f"observer.{name}": array for name, array in self.observer.arrays().items()}
+        for detector in self.detectors:
+            state |= {f"{detector.name}.{name}": array for name, array in detector.arrays().items()}
+        return state
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over a state that `arrays` of a panel of equal settings gave; ValueError if it doesn't fit."""
+        parts: dict[str, Arrays] = {owner: {} for owner in ("panel", "observer", *(detector.name for detector in self.detectors))}
+        for full_name, array in arrays.items():
+            owner, _, name = full_name.partition(".")
+            if owner not in parts:
+                raise ValueError(f"state of {owner}, which this panel doesn't have")
+            parts[owner][name] = array
+        own = self._own()
+        check_names(parts["panel"], own)
+        for name, target in own.items():
+            copy_into(f"panel.{name}", target, parts["panel"][name])
+        self.observer.restore(parts["observer"])
+        for detector in self.detectors:
+            detector.restore(parts[detector.name])
+        self.room = BLOCK_OBSERVATIONS - int(self._filled[0])
+
+    def _own(self) -> Arrays:
+        block = {f"block_{column}": getattr(self._block, column) for column in Run.__slots__}
+        return {"rows": self._rows, "filled": self._filled, "inputs": self._inputs, **block}
+
+    def _keep(self, run: Run, inputs: Floats) -> None:
+        start = BLOCK_OBSERVATIONS - self.room
+        end = start + len(run)
+        block = self._block
+        block.time_ms[start:end] = run.time_ms
+        block.account[start:end] = run.account
+        block.address[start:end] = run.address
+        block.asset[start:end] = run.asset
+        block.wallet[start:end] = run.wallet
+        block.amount[start:end] = run.amount
+        block.amount_base[start:end] = run.amount_base
+        self._inputs[start:end] = inputs
+        self._filled[0] = end
+        self.room -= len(run)
