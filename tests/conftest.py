@@ -1,0 +1,37 @@
+"""What every kind of test shares: tests that need more than Python say so by a marker, are skipped by name where it is missing,
+and fail there when CI=true or REQUIRE_ALL=1.
+"""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+from tests.integration import kafka_broker
+
+NEEDS = {"kafka": kafka_broker.missing_tools, "promtool": lambda: _missing("promtool"), "browser": lambda: _missing("chromium")}
+PACKAGES = {"java": "Java (default-jre-headless)", "mvn": "Maven (maven)", "promtool": "promtool (prometheus)", "chromium": "Chromium (chromium)"}
+REQUIRED = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"
+lacking: Counter[str] = Counter()
+
+
+def _missing(tool: str) -> list[str]:
+    return [] if shutil.which(tool) else [tool]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, missing in NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        for tool in missing():
+            lacking[tool] += 1
+            sentence = f"needs {PACKAGES[tool]}, which isn't on this machine"
+            if REQUIRED:
+                pytest.fail(sentence, pytrace=False)
+            pytest.skip(sentence)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for tool, tests in sorted(lacking.items()):
+        terminalreporter.write_line(f"{tests} tests did not run: they need {PACKAGES[tool]}.", yellow=True)
