@@ -1,23 +1,30 @@
-"""What every kind of test shares: tests that need more than Python say so by a marker, are skipped by name where it is missing,
-and fail there when CI=true or REQUIRE_ALL=1.
+"""Tests that need more than Python say so by a marker.
+
+Where it is missing they are skipped by name, or fail when CI=true or REQUIRE_ALL=1.
 """
 
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from tests.integration import kafka_broker
 
-NEEDS = {"kafka": kafka_broker.missing_tools, "promtool": lambda: _missing("promtool"), "browser": lambda: _missing("chromium")}
-PACKAGES = {"java": "Java (default-jre-headless)", "mvn": "Maven (maven)", "promtool": "promtool (prometheus)", "chromium": "Chromium (chromium)"}
-REQUIRED = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"
-lacking: Counter[str] = Counter()
-
 
 def _missing(tool: str) -> list[str]:
     return [] if shutil.which(tool) else [tool]
+
+
+NEEDS: dict[str, Callable[[], list[str]]] = {
+    "kafka": kafka_broker.missing_tools,
+    "promtool": lambda: _missing("promtool"),
+    "browser": lambda: _missing("chromium"),
+}
+PACKAGES = {"java": "Java (default-jre-headless)", "mvn": "Maven (maven)", "promtool": "promtool (prometheus)", "chromium": "Chromium (chromium)"}
+REQUIRED = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"
+lacking: Counter[str] = Counter()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -170,7 +170,10 @@ def money_is_never_a_float(path: str, tree: ast.Module) -> Iterator[str]:
     """In monitor/ no amount becomes a float: not by float(), true division, a float literal, or an annotation."""
     if package_of(path) != "monitor" or path in AMOUNT_TO_INPUT:
         return
+    rates = {id(part) for node in ast.walk(tree) if _assigns_a_rate(node) for part in ast.walk(node)}
     for node in ast.walk(tree):
+        if id(node) in rates:
+            continue
         if isinstance(node, ast.Call) and dotted(node.func) in {"float", "np.float64"} and _names_money(node.args):
             yield f"{path}:{node.lineno} float() of an amount"
         elif isinstance(node, ast.BinOp) and _names_money([node.left, node.right]):
@@ -182,6 +185,13 @@ def money_is_never_a_float(path: str, tree: ast.Module) -> Iterator[str]:
             name = node.arg if isinstance(node, ast.arg) else dotted(node.target).rsplit(".", 1)[-1]
             if MONEY.search(name) and any(isinstance(part, ast.Name) and part.id == "float" for part in ast.walk(node.annotation)):
                 yield f"{path}:{node.lineno} {name} is annotated as float"
+
+
+def _assigns_a_rate(node: ast.AST) -> bool:
+    """A rate per minute is an estimate that is shown, never booked: it may be a float."""
+    if not isinstance(node, ast.AugAssign | ast.AnnAssign):
+        return False
+    return dotted(node.target).endswith("_per_minute")
 
 
 def _names_money(expressions: list[ast.expr]) -> bool:

@@ -56,6 +56,7 @@ KEEPS = [
     (rules.functions_are_short, "detectors/a_kernel.py", "def f():\n" + "    x = 1\n" * 99),
     (rules.files_open_with_their_contract, "monitor/a.py", '"""What lives here, what never does, who calls it."""'),
     (rules.money_is_never_a_float, "monitor/a.py", "x = amount_minor // 2\ny = float(p_value)\nz = len(amounts) / 2"),
+    (rules.money_is_never_a_float, "monitor/a.py", "base_minor_per_minute: float = 0.0\nself.base_minor_per_minute += float(base_minor)"),
     (rules.third_parties_have_one_importer, "streams/frame.py", "import faust"),
     (
         rules.metrics_are_made_in_one_class,

@@ -186,7 +186,7 @@ class KafkaBroker:
                 self.kill()
 
     def kill(self) -> None:
-        """kill -9."""
+        """End it at once, as kill -9 does."""
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGKILL)
         if self._process is not None:
