@@ -1,0 +1,179 @@
+"""Relations between settings that no single field's type can say; each rule is one row, checked in order.
+
+Values in, sentence out. Called by `streams.configuration` after every value has passed its own type.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
+from streams.setting_fields import nearest
+from streams.settings import KafkaSettings, Settings
+
+TOPICS = (*(topic.name for topic in INPUTS), RETRIES, JOURNAL, DEAD_LETTER, CONTROL, *(topic.name for topic in OUTPUTS))
+SNAPSHOT_SCHEMES = ("file", "s3", "gs", "az", "memory")
+TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def broken(settings: Settings) -> Iterator[str]:
+    """A sentence for each rule that doesn't hold."""
+    for rule in RULES:
+        yield from rule(settings)
+
+
+def _kafka_times(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    if kafka.heartbeat_interval_ms >= kafka.session_timeout_ms:
+        yield (
+            f"kafka.heartbeat_interval_ms ({kafka.heartbeat_interval_ms}) must be less than kafka.session_timeout_ms ({kafka.session_timeout_ms}): "
+            "a worker would be taken for dead between two heartbeats."
+        )
+
+
+def _replicas(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    if kafka.min_insync_replicas > kafka.replication_factor:
+        yield (
+            f"kafka.min_insync_replicas ({kafka.min_insync_replicas}) must be at most kafka.replication_factor ({kafka.replication_factor}): "
+            "nothing could ever be written."
+        )
+
+
+def _servers(settings: Settings) -> Iterator[str]:
+    for server in settings.kafka.bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            yield f'kafka.bootstrap_servers must be host:port, comma separated; "{server.strip()}" is not host:port.'
+            return
+
+
+def _security(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    encrypted, logged_in = kafka.security_protocol.endswith("SSL"), kafka.security_protocol.startswith("SASL")
+    if not encrypted:
+        yield from _useless(kafka, ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file", "ssl_key_password"), "SSL or SASL_SSL")
+    if not logged_in:
+        yield from _useless(kafka, ("sasl_username", "sasl_password"), "SASL_PLAINTEXT or SASL_SSL")
+    for name in ("sasl_username", "sasl_password"):
+        if logged_in and getattr(kafka, name) is None:
+            yield f"kafka.{name} must be given with kafka.security_protocol = {kafka.security_protocol}."
+    if (kafka.ssl_certificate_file is None) != (kafka.ssl_key_file is None):
+        yield "kafka.ssl_certificate_file and kafka.ssl_key_file must be given together: mutual TLS needs both."
+    if kafka.ssl_key_password is not None and kafka.ssl_key_file is None:
+        yield "kafka.ssl_key_password is given without kafka.ssl_key_file, so there is nothing that it opens."
+
+
+def _useless(kafka: KafkaSettings, names: tuple[str, ...], protocols: str) -> Iterator[str]:
+    for name in names:
+        if getattr(kafka, name) is not None:
+            yield f"kafka.{name} is given, but kafka.security_protocol is {kafka.security_protocol}; it must be {protocols} for that to be used."
+            return
+
+
+def _topic_names(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    for name, own in kafka.topics.items():
+        if name not in TOPICS:
+            yield f"kafka.topics.{name} is not a topic of the monitor; {nearest(name, TOPICS)}"
+        elif not TOPIC_NAME.fullmatch(own):
+            yield f'kafka.topics.{name} must be a name that Kafka takes (1 to 249 of a-z, A-Z, 0-9, ".", "_" and "-"); not "{own}".'
+    seen: dict[str, str] = {}
+    for name in TOPICS:
+        own = kafka.topics.get(name, kafka.topic_prefix + name)
+        if own in seen:
+            yield f'kafka.topics gives "{own}" to both {seen[own]} and {name}; every topic needs a name of its own.'
+        seen[own] = name
+
+
+def _sizes(settings: Settings) -> Iterator[str]:
+    intake = settings.intake
+    if intake.dead_letter_value_bytes_max < intake.record_bytes_max:
+        yield (
+            f"intake.dead_letter_value_bytes_max ({intake.dead_letter_value_bytes_max}) must be at least intake.record_bytes_max "
+            f"({intake.record_bytes_max}): a record that is small enough to be accepted must be kept whole when it is rejected."
+        )
+
+
+def _snapshots(settings: Settings) -> Iterator[str]:
+    scheme = urlsplit(settings.core.snapshot_url).scheme
+    if scheme not in SNAPSHOT_SCHEMES:
+        yield f'core.snapshot_url must begin with one of {", ".join(name + "://" for name in SNAPSHOT_SCHEMES)}; not "{settings.core.snapshot_url}".'
+
+
+def _thresholds(settings: Settings) -> Iterator[str]:
+    thresholds = settings.policy.thresholds
+    if thresholds.watch_p_value <= thresholds.hold_p_value:
+        yield (
+            f"policy.thresholds.watch_p_value ({thresholds.watch_p_value}) must be more than policy.thresholds.hold_p_value "
+            f"({thresholds.hold_p_value}): what is held is odder than what is watched."
+        )
+
+
+def _assets(settings: Settings) -> Iterator[str]:
+    policy = settings.policy
+    if policy.base_currency not in policy.assets:
+        yield f"policy.base_currency ({policy.base_currency}) must be one of policy.assets, so that its decimals are known."
+        return
+    decimals = policy.assets[policy.base_currency].decimals
+    if len(policy.thresholds.page_base_amount.partition(".")[2]) > decimals:
+        yield (
+            f"policy.thresholds.page_base_amount ({policy.thresholds.page_base_amount}) must have at most {decimals} decimals, "
+            f"as {policy.base_currency} has."
+        )
+
+
+def _layers(settings: Settings) -> Iterator[str]:
+    policy = settings.policy
+    seen: set[str] = set()
+    for index, layer in enumerate(policy.layers):
+        if layer.unit not in policy.assets:
+            yield f"policy.layers.{index}.unit ({layer.unit}) must be one of policy.assets; {nearest_asset(layer.unit, list(policy.assets))}"
+        if not layer.causes:
+            yield f"policy.layers.{index}.causes must name at least one cause, or the layer ({layer.layer_id}) would cover nothing."
+        if layer.layer_id in seen:
+            yield f"policy.layers.{index}.layer_id ({layer.layer_id}) is there twice; every layer needs a name of its own."
+        seen.add(layer.layer_id)
+
+
+def nearest_asset(name: str, known: list[str]) -> str:
+    """A hint as `nearest` gives it, but for names in capitals."""
+    by_lower = {asset.lower(): asset for asset in known}
+    hint = nearest(name, list(by_lower))
+    for lower, asset in by_lower.items():
+        if hint == f"did you mean {lower}?":
+            return f"did you mean {asset}?"
+    return "known are " + ", ".join(known) + "."
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    policy = settings.policy
+    for rule in policy.rules_off:
+        if rule in policy.rule_modes:
+            yield f"policy.rule_modes.{rule} sets the mode of a rule that policy.rules_off turns off; one of them must go."
+
+
+def _waits(settings: Settings) -> Iterator[str]:
+    policy, core = settings.policy, settings.core
+    if policy.absence_grace_ms >= policy.blind_after_ms:
+        yield (
+            f"policy.absence_grace_ms ({policy.absence_grace_ms}) must be less than policy.blind_after_ms ({policy.blind_after_ms}): "
+            "a source would be blind before absence could be judged."
+        )
+    for name in ("blind_after_ms", "tick_ahead_max_ms"):
+        if core.tick_interval_ms >= getattr(policy, name):
+            yield f"core.tick_interval_ms ({core.tick_interval_ms}) must be less than policy.{name} ({getattr(policy, name)})."
+
+
+def _limits(settings: Settings) -> Iterator[str]:
+    limits = settings.policy.limits
+    if limits.event_ids < limits.withdrawals:
+        yield (
+            f"policy.limits.event_ids ({limits.event_ids}) must be at least policy.limits.withdrawals ({limits.withdrawals}): "
+            "every withdrawal that is followed has an event."
+        )
+
+
+RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
+    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _waits, _limits,
+)  # fmt: skip
