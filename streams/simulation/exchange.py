@@ -8,7 +8,7 @@ import hashlib
 import heapq
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -29,6 +29,8 @@ from streams.simulation.world import (
 )
 
 Value = dict[str, object]
+Deed = Callable[[int], None]
+"""Something that happens at its time, which it is given."""
 
 PRICE_INTERVAL_MS = 10_000
 BALANCE_INTERVAL_MS = 30_000
@@ -37,6 +39,8 @@ DESK_SHARE = 0.002
 """Share of requests that are the exchange's own moves between its wallets (assumed)."""
 MANUAL_APPROVAL_JPY = 5_000_000
 """From this value on a person approves (assumed): minutes instead of seconds."""
+SETTLED_MS = 3_000
+"""From a deposit's posting to the request that uses it."""
 WALLET_RATE = 50.0
 """Requests a second that the wallets' opening balances are meant for; a busier exchange holds more, in proportion."""
 
@@ -82,7 +86,7 @@ class Exchange:
         self._run = f"{parameters.seed:x}.{parameters.start_ms:x}"
         self._event_numbers = itertools.count(1)
         self._withdrawal_numbers = itertools.count(1)
-        self._pending: list[tuple[int, int, Record]] = []
+        self._pending: list[tuple[int, int, Record | Deed]] = []
         self._pushed = itertools.count()
         self._prices = {row.asset: float(row.price) for row in ASSETS}
         self._hot = {row.asset: row for row in WALLETS if row.temperature == "hot"}
@@ -101,8 +105,7 @@ class Exchange:
             at_ms = min(now_ms, next_price_ms, next_balance_ms)
             if at_ms >= end_ms:
                 break
-            while self._pending and self._pending[0][0] < at_ms:
-                yield heapq.heappop(self._pending)[2]
+            yield from self._until(at_ms)
             if at_ms == next_price_ms:
                 self._move_prices(at_ms)
                 next_price_ms += PRICE_INTERVAL_MS
@@ -112,8 +115,16 @@ class Exchange:
             else:
                 self._visit(at_ms)
                 now_ms = at_ms + self._gap_ms(at_ms)
-        while self._pending and (self._parameters.finish or self._pending[0][0] < end_ms):
-            yield heapq.heappop(self._pending)[2]
+        yield from self._until(None if self._parameters.finish else end_ms)
+
+    def _until(self, end_ms: int | None) -> Iterator[Record]:
+        """What is due before that time; None: all that is still to come."""
+        while self._pending and (end_ms is None or self._pending[0][0] < end_ms):
+            due_ms, _, item = heapq.heappop(self._pending)
+            if isinstance(item, Record):
+                yield item
+            else:
+                item(due_ms)
 
     def _gap_ms(self, at_ms: int) -> int:
         hour = (at_ms + JAPAN_OFFSET_MS) // 3_600_000 % 24
@@ -123,6 +134,10 @@ class Exchange:
         value = {"event_id": f"{self._run}.{next(self._event_numbers):x}", "occurred_at_ms": at_ms, "schema_version": 1, **event}
         timestamp_ms = at_ms + DELAY_MS.get(topic, 0)
         heapq.heappush(self._pending, (timestamp_ms, next(self._pushed), Record(topic, key, value, timestamp_ms)))
+
+    def _at(self, at_ms: int, deed: Deed) -> None:
+        """Let something happen later: the books change in the order of time, never when it is planned."""
+        heapq.heappush(self._pending, (at_ms, next(self._pushed), deed))
 
     def _open(self, at_ms: int) -> None:
         for layer in LAYERS:
@@ -198,11 +213,13 @@ class Exchange:
         if new_address:
             self._account_event(account, "address_whitelisted", at_ms, address=destination[0])
             at_ms += rng.randrange(2_000, 20_000)
+        self._at(at_ms, lambda now_ms: self._ask(account, asset, destination, amount_minor, now_ms))
+
+    def _ask(self, account: Account, asset: SimulatedAsset, destination: Destination, amount_minor: int, at_ms: int) -> None:
         before_minor = self._cover(account, asset, amount_minor, at_ms)
-        at_ms += 3_000  # a posting is settled before it can be withdrawn
         withdrawal = self._withdrawal(account, asset, destination, amount_minor)
         withdrawal["balance_before"] = print_amount(before_minor, asset.decimals)
-        self._live_through(account, asset, withdrawal, amount_minor, at_ms)
+        self._live_through(account, asset, withdrawal, amount_minor, at_ms + SETTLED_MS)
 
     def _cover(self, account: Account, asset: SimulatedAsset, amount_minor: int, at_ms: int) -> int:
         """Take the amount from the available balance, after a deposit if that is short; what was available before, in minor units."""
@@ -220,6 +237,9 @@ class Exchange:
         before_minor = balances[asset.asset]
         balances[asset.asset] -= needed_minor
         return before_minor
+
+    def _refund(self, account: Account, asset: SimulatedAsset, amount_minor: int) -> None:
+        account.balances_minor[asset.asset] += amount_minor + self._fees_minor[asset.asset]
 
     def _withdrawal(self, account: Account, asset: SimulatedAsset, destination: Destination, amount_minor: int) -> Value:
         wallet, channel = self._hot[asset.asset], self._rng.choice(account.kind.channels)
@@ -256,7 +276,7 @@ class Exchange:
                 event: Value = {"wallet_id": withdrawal["wallet_id"], "action": "send_error", "provider_id": withdrawal["provider_id"]}
                 self._push("wallet-events", str(withdrawal["wallet_id"]), at_ms, event | {"withdrawal_id": withdrawal["withdrawal_id"]})
             self._step(withdrawal, status, at_ms)
-            account.balances_minor[asset.asset] += amount_minor + self._fees_minor[asset.asset]
+            self._at(at_ms, lambda _now_ms: self._refund(account, asset, amount_minor))
             return
         manual = amount_minor / 10**asset.decimals * self._prices[asset.asset] >= MANUAL_APPROVAL_JPY
         at_ms += rng.randrange(60_000, 600_000) if manual else rng.randrange(300, 3_000)

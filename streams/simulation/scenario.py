@@ -5,6 +5,7 @@ Pure: reads no clock; files are read by `load`. Called by `simulate`, the demo a
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -136,7 +137,7 @@ class Play:
     def __init__(self, scenario: Scenario, begin_ms: int) -> None:
         self._scenario = scenario
         self._begin_ms = begin_ms
-        self._events = 0
+        self._event_numbers = itertools.count(1)
 
     def withdrawal_id(self, phase: TransferPhase) -> str:
         """Id of a transfer phase's withdrawal."""
@@ -151,7 +152,8 @@ class Play:
         ]
 
     def records(self) -> list[Record]:
-        """The scenario's own records, in order of time."""
+        """The scenario's own records, in order of time; the same at every call."""
+        self._event_numbers = itertools.count(1)
         records: list[Record] = []
         for phase in self._scenario.phases:
             at_ms = self._begin_ms + round(phase.at_seconds * 1_000)
@@ -175,8 +177,8 @@ class Play:
         return heapq.merge(kept, self.records(), key=lambda record: record.timestamp_ms)
 
     def _record(self, topic: str, key: str, at_ms: int, event: Value) -> Record:
-        self._events += 1
-        value: Value = {"event_id": f"{self._scenario.id}.{self._begin_ms:x}.{self._events}", "occurred_at_ms": at_ms, "schema_version": 1}
+        event_id = f"{self._scenario.id}.{self._begin_ms:x}.{next(self._event_numbers)}"
+        value: Value = {"event_id": event_id, "occurred_at_ms": at_ms, "schema_version": 1}
         return Record(topic, key, value | event, at_ms)
 
     def _transfer(self, phase: TransferPhase, at_ms: int) -> list[Record]:

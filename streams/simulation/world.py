@@ -6,8 +6,6 @@ No behaviour here. Read by `population`, `exchange` and `scenario`; names are sy
 
 from typing import NamedTuple
 
-from monitor.policy import Asset, Layer, Policy
-
 BASE_CURRENCY = "JPY"
 DESK_ACCOUNT = "desk-treasury"
 """The exchange's own desk: moves customers' assets between wallets through the withdrawal path, as at the incidents of 2024 and 2025."""
@@ -80,7 +78,7 @@ PROVIDERS: tuple[SimulatedProvider, ...] = (
 
 
 class SimulatedLayer(NamedTuple):
-    """One layer of the reserve, drawn in this order, funded once at the start."""
+    """One layer of the reserve, funded once at the start; the policy of `streams.settings` has the same layers, in this order."""
 
     layer_id: str
     unit: str
@@ -90,10 +88,7 @@ class SimulatedLayer(NamedTuple):
 LAYERS: tuple[SimulatedLayer, ...] = (
     SimulatedLayer("guarantee-btc", "BTC", "500"),
     SimulatedLayer("guarantee-eth", "ETH", "6000"),
-    SimulatedLayer("guarantee-xrp", "XRP", "22500000"),
-    SimulatedLayer("guarantee-sol", "SOL", "30000"),
-    SimulatedLayer("liability-reserve", BASE_CURRENCY, "30000000000"),
-    SimulatedLayer("insurance", BASE_CURRENCY, "20000000000"),
+    SimulatedLayer("liability-reserve", BASE_CURRENCY, "50000000000"),
 )
 
 
@@ -132,10 +127,3 @@ HOUR_SHARES: tuple[float, ...] = (
 
 OTHER_EXCHANGES = 12
 """Deposit addresses of other exchanges and payment processors per asset; the first get most."""
-
-
-def policy() -> Policy:
-    """The policy that fits this world: its assets and layers, all else at its default."""
-    assets = {row.asset: Asset(decimals=row.decimals) for row in ASSETS} | {BASE_CURRENCY: Asset(decimals=0)}
-    layers = tuple(Layer(layer_id=row.layer_id, unit=row.unit) for row in LAYERS)
-    return Policy(base_currency=BASE_CURRENCY, assets=assets, layers=layers)
