@@ -1,0 +1,379 @@
+"""The intake's loop: sources opened, rounds of records taken by `monitor.intake`, journalled, acknowledged, then committed.
+
+No state but positions; decides nothing about a record. The next round is decoded while the one before is being acknowledged.
+A write that fails ends the worker: whoever restarts it goes on from the committed positions. Run by `streams.frame`.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from monitor import entries
+from monitor.contracts.dead_letters import DeadLetter
+from monitor.contracts.topics import DEAD_LETTER, INPUTS, JOURNAL, RETRIES
+from monitor.decode import IntakeLimits
+from monitor.intake import Intake
+from streams.control import ControlReader
+from streams.health import Condition, Health
+from streams.kafka import INTAKE_GROUP, Kafka
+from streams.metrics import Metrics
+from streams.openings import RETRIABLE, Opener, Opening, Resume, commit_metadata
+from streams.outputs import ProduceFailed, Shipment, partition_of
+from streams.ownership import Ownership
+from streams.settings import Settings
+
+log = structlog.stdlib.get_logger(__name__)
+Result = TypeVar("Result")
+
+PROGRESS_INTERVAL_S = 1.0
+OPEN_RETRY_S = 0.5
+POLL_WAIT_MS = 200  # how long a quiet round waits for records: also how soon progress and commits come due
+STOP_TIMEOUT_S = 8.0  # below what supervisors usually grant between SIGTERM and SIGKILL (10 s and more)
+
+
+class Stopped(Exception):
+    """The worker was asked to stop while it waited."""
+
+
+class Source:
+    """One partition of an input topic while this worker reads it."""
+
+    __slots__ = ("acknowledged", "committed", "name", "next", "number", "progress_ms", "rewound", "topic")
+
+    def __init__(self, topic: str, number: int, opening: Opening, committed: int | None) -> None:
+        self.topic = topic
+        self.number = number
+        self.name = f"{topic}/{number}"
+        self.next = opening.position
+        self.rewound = opening.rewound
+        self.acknowledged: int | None = None
+        self.committed = committed
+        self.progress_ms = 0
+
+
+class Round:
+    """What one round writes: dead letters first, then journal entries; then the positions may be committed."""
+
+    __slots__ = ("began_s", "dead_letters", "entries", "positions")
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.dead_letters: list[tuple[str, DeadLetter]] = []
+        self.positions: dict[TopicPartition, int] = {}
+        self.began_s = time.monotonic()
+
+
+class IntakeWorker:
+    """Reads its share of the input topics until `stop`. `run` raises what must end the process."""
+
+    def __init__(self, kafka: Kafka, settings: Settings, metrics: Metrics, health: Health) -> None:
+        self._kafka = kafka
+        self._settings = settings.intake
+        self._metrics = metrics
+        self._health = health
+        limits = IntakeLimits(**{name: getattr(settings.intake, name) for name in IntakeLimits.__struct_fields__})
+        self._intake = Intake(settings.policy.assets, limits, settings.policy.base_currency)
+        self._writer = f"{socket.gethostname()}:{os.getpid()}"
+        self._journal = kafka.names.full(JOURNAL)
+        self._dead_letter = kafka.names.full(DEAD_LETTER)
+        self._opener = Opener(kafka, kafka.names.group(INTAKE_GROUP))
+        self._stopping = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._sources: dict[TopicPartition, Source] = {}
+        self._opened_generation = -1
+        self._in_flight: asyncio.Task[None] | None = None
+        self._rewind_due = False
+        self._progress_due_s = 0.0
+        self._commit_due_s = 0.0
+
+    async def run(self) -> None:
+        """Read until stopped. Raises ProduceFailed or KafkaError when this worker must not go on."""
+        self._consumer = self._kafka.group_consumer(INTAKE_GROUP, self._settings.fetch_wait_ms)
+        self._producer = self._kafka.producer()
+        self._control = ControlReader(self._kafka)
+        self._ownership = Ownership(INTAKE_GROUP, self._consumer, self._release, self._kafka.settings.rebalance_timeout_ms / 1_000)
+        following: asyncio.Task[None] | None = None
+        try:
+            await self._producer.start()
+            await self._control.start()
+            following = asyncio.create_task(self._control.follow(self._control_changed))
+            topics = [self._kafka.names.full(name) for name in (*(topic.name for topic in INPUTS), RETRIES)]
+            self._consumer.subscribe(topics, listener=self._ownership)
+            await self._unless_stopped(self._consumer.start())
+            while True:
+                await self._step(following)
+        except Stopped:
+            log.info("intake stops", sources=len(self._sources))
+        finally:
+            await self._finish(following)
+
+    async def stop(self) -> None:
+        """Ask the loop to end and wait until what is in flight is acknowledged and committed."""
+        self._stopping.set()
+        await self._finished.wait()
+
+    async def _step(self, following: "asyncio.Task[None]") -> None:
+        if following.done():
+            following.result()
+        if self._ownership.error is not None:
+            raise self._ownership.error
+        generation = self._ownership.generation
+        if generation != self._opened_generation:
+            await self._open_assigned(generation)
+        elif self._rewind_due:
+            await self._rewind(generation)
+        else:
+            await self._round(generation)
+
+    # ---- sources
+
+    async def _open_assigned(self, generation: int) -> None:
+        partitions = self._ownership.partitions
+        self._sources = {}
+        if partitions:
+            try:
+                resumes = await self._unless_stopped(self._opener.committed(partitions))
+                opened = await self._open(generation, resumes)
+            except RETRIABLE as error:
+                await self._retry_later("sources can't be opened yet", error)
+                return
+            if not opened:
+                return
+        self._opened_generation = generation
+        self._health.clear(Condition.INTAKE_STOPPED)
+
+    async def _rewind(self, generation: int) -> None:
+        self._rewind_due = False
+        resumes = {}
+        for partition, source in self._sources.items():
+            asked = self._control.rewinds.get(source.name)
+            if asked is None or asked.control_offset <= source.rewound:
+                continue
+            if asked.rewind.offset < source.next:
+                resumes[partition] = Resume(source.next, source.rewound)
+            else:
+                source.rewound = asked.control_offset
+        try:
+            if resumes:
+                await self._open(generation, resumes)
+        except RETRIABLE as error:
+            self._rewind_due = True
+            await self._retry_later("sources can't be rewound yet", error)
+
+    async def _open(self, generation: int, resumes: Mapping[TopicPartition, Resume]) -> bool:
+        """Write `source-opened` for each partition and read on from there. False if the partitions were taken away meanwhile."""
+        short = self._kafka.names.short
+        names = {partition: f"{short(partition.topic)}/{partition.partition}" for partition in resumes}
+        rewinds = {partition: self._control.rewinds[name] for partition, name in names.items() if name in self._control.rewinds}
+        openings = await self._unless_stopped(self._opener.plan(resumes, rewinds))
+        await self._settle()
+        if generation != self._ownership.generation:
+            return False
+        opening_round = Round()
+        clock_ms = _clock_ms()
+        for partition, opening in openings.items():
+            opening_round.entries.append(
+                entries.source_opened(
+                    names[partition], opening.position, opening.log_start, opening.log_end, opening.why, self._writer,
+                    opening.previous_sha256, clock_ms,
+                )
+            )  # fmt: skip
+            self._sources[partition] = Source(short(partition.topic), partition.partition, opening, resumes[partition].position)
+            self._consumer.seek(partition, opening.position)
+            self._consumer.resume(partition)
+            if opening.why == "rewound":
+                self._metrics.rewound()
+                log.info("source rewound", source=names[partition], offset=opening.position)
+        self._ship(opening_round)
+        log.info("sources opened", sources=len(openings))
+        return True
+
+    def _control_changed(self) -> None:
+        self._rewind_due = True
+
+    # ---- rounds
+
+    async def _round(self, generation: int) -> None:
+        fetched = await self._fetch(generation)
+        if generation != self._ownership.generation:
+            return
+        taken = Round()
+        clock_ms = _clock_ms()
+        for partition, records in fetched.items():
+            self._take(taken, partition, records, clock_ms)
+            await asyncio.sleep(0)  # lets the next fetch and the last round's acknowledgement move on between two decodes
+        await self._settle()
+        if generation != self._ownership.generation:
+            return
+        for partition, position in taken.positions.items():
+            self._sources[partition].next = position
+        if time.monotonic() >= self._progress_due_s:
+            self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
+            await self._add_progress(taken)
+            if generation != self._ownership.generation:
+                return
+        if taken.entries:
+            self._ship(taken)
+        if time.monotonic() >= self._commit_due_s:
+            self._commit_due_s = time.monotonic() + self._settings.commit_interval_ms / 1_000
+            await self._unless_stopped(self._commit(self._sources))
+
+    async def _fetch(self, generation: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            fetched: Mapping[TopicPartition, Sequence[Any]] = await self._unless_stopped(
+                self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=self._settings.records_per_round_max)
+            )
+        except NoOffsetForPartitionError:
+            return {}  # raised for what the consumer tried before the source was opened at a position of ours
+        except OffsetOutOfRangeError as error:
+            await self._reopen_lost(generation, error.args[0])
+            return {}
+        return fetched
+
+    async def _reopen_lost(self, generation: int, lost: Mapping[TopicPartition, int]) -> None:
+        resumes = {}
+        for partition, offset in lost.items():
+            source = self._sources.get(partition)
+            if source is not None and await self._consumer.position(partition) == offset:
+                log.warning("the log doesn't have the position that a source was read to", source=source.name, position=source.next)
+                resumes[partition] = Resume(source.next, source.rewound)
+        if not resumes:
+            return
+        try:
+            await self._open(generation, resumes)
+        except RETRIABLE as error:
+            self._opened_generation = -1  # all are opened again, from what is committed
+            await self._retry_later("sources can't be opened again yet", error)
+
+    def _take(self, taken: Round, partition: TopicPartition, records: Sequence[Any], clock_ms: int) -> None:
+        source = self._sources[partition]
+        result = self._intake.take(source.topic, source.number, source.next, records, clock_ms)
+        taken.entries += result.entries
+        taken.dead_letters += ((source.topic, letter) for letter in result.dead_letters)
+        taken.positions[partition] = result.next_offset
+        value_bytes = sum(len(record.value) for record in records if record.value is not None)
+        self._metrics.intake_round(source.topic, len(records), result.rejected, value_bytes)
+
+    async def _add_progress(self, taken: Round) -> None:
+        lag_records = 0
+        for partition, source in self._sources.items():
+            position = await self._consumer.position(partition)
+            log_end = self._consumer.highwater(partition)
+            if log_end is None:
+                continue
+            lag_records += max(0, log_end - position)
+            polled_ms = self._consumer.last_poll_timestamp(partition)
+            if position == log_end and polled_ms > source.progress_ms:
+                # The entry gives the position after the last record: markers of transactions may stand between it and the log's end.
+                source.progress_ms = polled_ms
+                taken.entries.append(entries.progress(source.name, source.next, log_end, polled_ms))
+        self._metrics.intake_sources(len(self._sources), lag_records)
+
+    # ---- writing and committing
+
+    def _ship(self, what: Round) -> None:
+        """Start the delivery; nothing may be awaited between the look at the generation and this."""
+        self._in_flight = asyncio.create_task(self._deliver(what, dict(self._sources)))
+
+    async def _deliver(self, what: Round, sources: Mapping[TopicPartition, Source]) -> None:
+        if what.dead_letters:
+            partitions = len(await self._producer.partitions_for(self._dead_letter))
+            letters = Shipment(self._producer, _clock_ms())
+            for _, letter in what.dead_letters:
+                letters.add(self._dead_letter, partition_of(letter.key, partitions), letter.value, letter.key, letter.headers())
+            await letters.deliver()
+            for topic, _ in what.dead_letters:
+                self._metrics.dead_letters(topic, 1)
+        journal = Shipment(self._producer, _clock_ms())
+        journal.add_values(self._journal, 0, what.entries)
+        await journal.deliver()
+        for partition, position in what.positions.items():
+            sources[partition].acknowledged = position
+        self._metrics.intake_round_time(time.monotonic() - what.began_s)
+
+    async def _settle(self) -> None:
+        """Wait until the round in flight is acknowledged. Raises ProduceFailed if it can't be."""
+        if self._in_flight is None:
+            return
+        try:
+            await self._unless_stopped(asyncio.shield(self._in_flight))
+        except ProduceFailed as error:
+            self._metrics.produce_failed("intake")
+            self._health.set(Condition.PRODUCE_FAILED, f"Intake stopped: {error}.")
+            raise
+        self._in_flight = None
+
+    async def _release(self) -> None:
+        """Called while the group rebalances: what is in flight is acknowledged and committed before others read on."""
+        sources = self._sources
+        if self._in_flight is not None:
+            await asyncio.wait([self._in_flight])
+        await self._commit(sources)
+
+    async def _commit(self, sources: Mapping[TopicPartition, Source]) -> None:
+        offsets = {
+            partition: (source.acknowledged, commit_metadata(source.rewound))
+            for partition, source in sources.items()
+            if source.acknowledged is not None and source.acknowledged != source.committed
+        }
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except (KafkaError, IllegalStateError) as error:
+            log.info("positions could not be committed: they will be read again", error=str(error))
+            return
+        for partition, (position, _) in offsets.items():
+            sources[partition].committed = position
+
+    # ---- waiting and ending
+
+    async def _unless_stopped(self, awaitable: Awaitable[Result]) -> Result:
+        task = asyncio.ensure_future(awaitable)
+        if not task.done():
+            stopping = asyncio.create_task(self._stopping.wait())
+            try:
+                await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                if not task.done():
+                    task.cancel()
+        if not task.done():
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+            raise Stopped
+        return task.result()
+
+    async def _retry_later(self, what: str, error: BaseException) -> None:
+        log.warning(what, error=str(error) or type(error).__name__)
+        self._health.set(Condition.INTAKE_STOPPED, f"Intake waits: {what} ({error}).")
+        await self._unless_stopped(asyncio.sleep(OPEN_RETRY_S))
+
+    async def _finish(self, following: "asyncio.Task[None] | None") -> None:
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._release()
+        except TimeoutError:
+            log.warning("intake stopped before its last round was acknowledged: it will be read again")
+        if following is not None:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await following
+        for client in (self._consumer, self._control, self._producer):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT_S / 2):
+                    await client.stop()
+        self._metrics.intake_sources(0, 0)
+        self._finished.set()
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000

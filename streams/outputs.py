@@ -1,0 +1,80 @@
+"""Writing to Kafka: one round's records, grouped into batches per partition, sent in order, acknowledged or not.
+
+A partition's next batch goes out only when the one before is acknowledged, and nothing follows a failure: what is there is a
+prefix. Decides nothing about what is written. Called by intake (journal, dead letters) and the core (all outputs, control).
+"""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+Headers = Sequence[tuple[str, bytes]]
+Partition = tuple[str, int]
+
+
+class ProduceFailed(Exception):
+    """A batch was not acknowledged. Whoever wrote must stop: later batches would leave a hole."""
+
+
+def partition_of(key: bytes | None, partitions: int) -> int:
+    """Partition of a keyed record: CRC-32 of the key modulo `partitions`; 0 for a record without a key."""
+    return crc32(key) % partitions if key else 0
+
+
+class Shipment:
+    """What one round writes. Fill it, then `deliver` it once; topics are named as on the broker."""
+
+    def __init__(self, producer: Any, timestamp_ms: int) -> None:
+        self._producer = producer
+        self._timestamp_ms = timestamp_ms
+        self._batches: dict[Partition, list[Any]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    def add(self, topic: str, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+        """Append one record to its partition's last batch, or to a new one when that is full."""
+        batches = self._batches.get((topic, partition))
+        if batches is None:
+            batches = self._batches[topic, partition] = [self._producer.create_batch()]
+        if batches[-1].append(timestamp=self._timestamp_ms, key=key, value=value, headers=headers) is None:
+            batches.append(self._producer.create_batch())
+            batches[-1].append(timestamp=self._timestamp_ms, key=key, value=value, headers=headers)
+
+    def add_values(self, topic: str, partition: int, values: Sequence[bytes]) -> None:
+        """`add` for many records that have neither key nor headers."""
+        if not values:
+            return
+        batches = self._batches.setdefault((topic, partition), [])
+        if not batches:
+            batches.append(self._producer.create_batch())
+        append = batches[-1].append
+        timestamp_ms = self._timestamp_ms
+        for value in values:
+            if append(timestamp=timestamp_ms, key=None, value=value) is None:
+                batches.append(self._producer.create_batch())
+                append = batches[-1].append
+                append(timestamp=timestamp_ms, key=None, value=value)
+
+    async def deliver(self) -> list[Any]:
+        """Send all and wait until all is acknowledged; gives the acknowledgements' metadata. Raises ProduceFailed at the first failure."""
+        acknowledged: list[Any] = []
+        for wave in itertools.zip_longest(*self._batches.values()):
+            waiting = [
+                await self._send(batch, topic, partition) for (topic, partition), batch in zip(self._batches, wave, strict=True) if batch is not None
+            ]
+            for result in await asyncio.gather(*waiting, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise ProduceFailed(f"a write to Kafka failed: {result!r}") from result
+                acknowledged.append(result)
+        self._batches = {}
+        return acknowledged
+
+    async def _send(self, batch: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
+        try:
+            future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        except Exception as error:
+            raise ProduceFailed(f"a batch for {topic}/{partition} could not be sent: {error!r}") from error
+        return future
