@@ -19,7 +19,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How Kafka is reached and what the topics are called."""
 
     bootstrap_servers: Annotated[str, Meta(min_length=1, description="host:port, comma separated.")] = "127.0.0.1:9092"
-    client_id: Annotated[str, Meta(min_length=1, description="Name that the brokers see; group names start with it.")] = "withdrawal-monitor"
+    client_id: Annotated[str, Meta(min_length=1, description="Name that the brokers show for us in their logs and quotas.")] = "withdrawal-monitor"
     topic_prefix: Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic and group name.")] = ""
     topics: Annotated[dict[str, str], Meta(description="Own names for single topics; the prefix isn't put before these.")] = {}
     replication_factor: Annotated[int, Meta(ge=1, le=10, description="Copies of each topic that `topics apply` makes.")] = 3
