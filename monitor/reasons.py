@@ -1,6 +1,7 @@
 """The one list of reasons for refusing a record. A refusal is a value; it is counted, kept and shown under its name.
 
-Order of the checks (`monitor.decode`): null, size, encoding, syntax, depth, duplicates, type and field, then meaning.
+Order of the checks (`monitor.decode`): null, size, encoding, depth, syntax, duplicates, version, type and field, control
+characters, then meaning: key, asset, amounts, times. Depth comes before syntax, so that no parser meets a deep text.
 """
 
 import enum

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from monitor.contracts.base import Amount, Event, Id, Owner
+from monitor.contracts.base import AmountOrZero, AssetId, Event, Id, Owner
 
 
 class Balance(Event, frozen=True, kw_only=True, gc=False):
     """The balance of one wallet and asset at `occurred_at_ms`."""
 
     wallet_id: Id
-    asset: Id
-    amount: Amount
+    asset: AssetId
+    amount: AmountOrZero
     temperature: Literal["hot", "cold"]
     owner: Owner = "customer"
     provider_id: Id | None = None

@@ -22,7 +22,7 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     command: Command
     actor: Id
     reason: Text
-    seen_version: Annotated[int, Meta(description="Version of the subject that the person saw.")]
+    seen_version: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw.")]
     amount: Amount | None = None
     argument: Text | None = None
     signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, base64.")] = None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id, Owner
+from monitor.contracts.base import Amount, AssetId, Event, Id, Owner
 
 
 class Outflow(Event, frozen=True, kw_only=True, gc=False):
@@ -12,7 +12,7 @@ class Outflow(Event, frozen=True, kw_only=True, gc=False):
 
     tx_id: Id
     wallet_id: Id
-    asset: Id
+    asset: AssetId
     network: Id
     amount: Amount
     address: Id

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from monitor.contracts.base import Amount, Event, Id, Owner, Text
+from monitor.contracts.base import Amount, AssetId, Event, Id, Owner, Text
 
 
 class Posting(Event, frozen=True, kw_only=True, gc=False):
@@ -11,7 +11,7 @@ class Posting(Event, frozen=True, kw_only=True, gc=False):
     posting_id: Id
     account_id: Id
     kind: Literal["credit", "debit"]
-    asset: Id
+    asset: AssetId
     amount: Amount
     owner: Owner = "customer"
     actor: Id | None = None

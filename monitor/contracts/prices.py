@@ -4,12 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id
+from monitor.contracts.base import AssetId, Event, Id, PriceString
 
 
 class Price(Event, frozen=True, kw_only=True, gc=False):
     """One price of one asset."""
 
-    asset: Id
-    price: Annotated[Amount, Meta(description="Base currency per unit of the asset, a decimal string with at most 18 decimals.")]
+    asset: AssetId
+    price: Annotated[PriceString, Meta(description="Base currency per unit of the asset: decimal string above zero, at most 18 decimals.")]
     price_source: Id

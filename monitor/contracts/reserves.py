@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id, Text
+from monitor.contracts.base import Amount, AssetId, Event, Id, Text
 
 
 class Reserve(Event, frozen=True, kw_only=True, gc=False):
@@ -12,6 +12,6 @@ class Reserve(Event, frozen=True, kw_only=True, gc=False):
 
     layer_id: Id
     action: Literal["fund", "draw"]
-    unit: Annotated[Id, Meta(description="The asset, or the base currency, that the layer is kept in.")]
+    unit: Annotated[AssetId, Meta(description="The asset, or the base currency, that the layer is kept in.")]
     amount: Amount
     reason: Text | None = None

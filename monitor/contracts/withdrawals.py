@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id, Owner, TimeMs
+from monitor.contracts.base import Amount, AmountOrZero, AssetId, Event, Id, Owner, TimeMs
 
 Status = Literal["requested", "approved", "signed", "broadcast", "confirmed", "failed", "cancelled"]
 
@@ -19,12 +19,12 @@ class Withdrawal(Event, frozen=True, kw_only=True, gc=False):
     status: Status
     withdrawal_id: Id
     account_id: Id
-    asset: Id
+    asset: AssetId
     network: Id
     amount: Annotated[Amount, Meta(description="What leaves the customer's balance, fee excluded.")]
     address: Annotated[Id, Meta(description="Destination address.")]
     tag: Annotated[Id | None, Meta(description="Destination tag or memo, where the network has one.")] = None
-    fee: Annotated[Amount | None, Meta(description="Network fee, in the asset.")] = None
+    fee: Annotated[AmountOrZero | None, Meta(description="Network fee, in the asset.")] = None
     tx_id: Annotated[Id | None, Meta(description="Transaction on chain, from broadcast on.")] = None
     wallet_id: Annotated[Id | None, Meta(description="Source wallet, as soon as it is known.")] = None
     provider_id: Annotated[Id | None, Meta(description="Custodian or system provider that signs or sends.")] = None
@@ -35,6 +35,6 @@ class Withdrawal(Event, frozen=True, kw_only=True, gc=False):
     api_key_id: Id | None = None
     second_factor: Annotated[Id | None, Meta(description="How the second factor was given: totp, passkey, sms, none, ...")] = None
     second_factor_changed_at_ms: TimeMs | None = None
-    balance_before: Annotated[Amount | None, Meta(description="The account's available balance of the asset before this request.")] = None
+    balance_before: Annotated[AmountOrZero | None, Meta(description="The account's available balance of the asset before this request.")] = None
     owner: Annotated[Owner, Meta(description="Whose assets these are: a customer's or the exchange's own.")] = "customer"
     batch_id: Annotated[Id | None, Meta(description="Batch that pays several withdrawals in one transaction.")] = None

@@ -1,0 +1,135 @@
+"""Coverage: the reserve against the marks, as records for people and machines. Reads marks; changes nothing but the drain's decay.
+
+Called by `monitor.engine` after an entry that changed marks or layers, and on every Tick.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark
+from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures
+from monitor.marks import MarkState, Marks
+from monitor.money import print_amount
+
+
+def figures(marks: Marks, now_ms: int) -> CoverageFigures:
+    """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing."""
+    assert marks.policy is not None
+    marks.drain.decay(now_ms, marks.policy.drain_half_life_ms)
+    available = held = paid = 0
+    for layer in marks.reserve.layers.values():
+        available += marks.value(layer.unit, layer.available_minor) or 0
+        held += marks.value(layer.unit, layer.held_minor) or 0
+        paid += marks.value(layer.unit, layer.paid_minor) or 0
+    drain = int(marks.drain.base_minor_per_minute)
+    total = marks.total
+    return CoverageFigures(
+        available_base_minor=available,
+        held_base_minor=held,
+        paid_base_minor=paid,
+        marked_base_minor=total.marked_base_minor,
+        uncovered_base_minor=total.uncovered_base_minor,
+        drain_base_minor_per_minute=drain,
+        seconds_to_exhaustion=available * 60 // drain if drain > 0 else None,
+        exhausted=total.uncovered_base_minor > 0 or (available == 0 and total.marked_base_minor > 0),
+        at_least=bool(marks.unpriced),
+    )
+
+
+def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], assets: Iterable[str] | None = None) -> Coverage:
+    """One record; `assets` are those that changed, all that have marks if None."""
+    assert marks.policy is not None
+    base = marks.policy.base_currency
+    totals = figures(marks, now_ms)
+
+    def money(amount_minor: int) -> str:
+        return print_amount(amount_minor, marks.decimals(base))
+
+    return Coverage(
+        decided_at_ms=now_ms,
+        scope=scope,
+        base_currency=base,
+        layers=tuple(_layer(marks, layer_id) for layer_id in marks.reserve.layers),
+        assets=tuple(_asset(marks, asset) for asset in sorted(marks.sums if assets is None else assets) if asset in marks.sums),
+        available_base_amount=money(totals.available_base_minor),
+        held_base_amount=money(totals.held_base_minor),
+        paid_base_amount=money(totals.paid_base_minor),
+        marked_base_amount=money(totals.marked_base_minor),
+        uncovered_base_amount=money(totals.uncovered_base_minor),
+        at_least=totals.at_least,
+        exhausted=totals.exhausted,
+        drain_base_amount_per_minute=money(totals.drain_base_minor_per_minute),
+        seconds_to_exhaustion=totals.seconds_to_exhaustion,
+    )
+
+
+def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
+    layer = marks.reserve.layers[layer_id]
+    decimals = marks.decimals(layer.unit)
+    amounts = (layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor)
+    return LayerCoverage(layer_id, layer.unit, *(print_amount(amount, decimals) for amount in amounts))
+
+
+def _asset(marks: Marks, asset: str) -> AssetCoverage:
+    assert marks.policy is not None
+    sums, decimals, base_decimals = marks.sums[asset], marks.decimals(asset), marks.decimals(marks.policy.base_currency)
+    return AssetCoverage(
+        asset,
+        print_amount(sums.marked_minor, decimals),
+        print_amount(sums.marked_base_minor, base_decimals),
+        print_amount(sums.uncovered_base_minor, base_decimals),
+        print_amount(sums.unpriced_minor, decimals),
+    )
+
+
+def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
+    """The record of one version of one mark."""
+    assert marks.policy is not None
+    subject, price = mark.subject, mark.price
+    base_decimals = marks.decimals(marks.policy.base_currency)
+
+    def base(amount_minor: int | None) -> str | None:
+        return None if amount_minor is None else print_amount(amount_minor, base_decimals)
+
+    allocations = tuple(
+        Allocation(part.layer_id, part.unit, print_amount(part.amount_minor, marks.decimals(part.unit)), base(part.base_minor) or "0") for part in mark.parts
+    )
+    return Mark(
+        decided_at_ms=now_ms,
+        mark_id=subject.mark_id,
+        version=mark.version,
+        state="released" if mark.released else "suspected",
+        withdrawal_id=subject.withdrawal_id,
+        account_id=subject.account_id,
+        owner=subject.owner,
+        asset=subject.asset,
+        amount=print_amount(subject.amount_minor, marks.decimals(subject.asset)),
+        base_amount=base(mark.base_minor),
+        price=price.text if price is not None else None,
+        price_source=price.source if price is not None else None,
+        price_at_ms=price.at_ms if price is not None else None,
+        cause=mark.cause,
+        provider_id=subject.provider_id,
+        incident_id=mark.incident_id,
+        allocations=allocations,
+        uncovered_base_amount=base(mark.uncovered_base_minor),
+        policy_version=marks.policy.version,
+    )
+
+
+def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
+    """Every layer's account, for gauges."""
+    return {
+        layer_id: LayerFigures(
+            layer.unit, marks.decimals(layer.unit), layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor
+        )
+        for layer_id, layer in marks.reserve.layers.items()
+    }
+
+
+def asset_figures(marks: Marks) -> dict[str, AssetFigures]:
+    """Every asset's sums, for gauges."""
+    return {
+        asset: AssetFigures(marks.decimals(asset), sums.marked_minor, sums.unpriced_minor, sums.marked_base_minor, sums.uncovered_base_minor)
+        for asset, sums in marks.sums.items()
+    }

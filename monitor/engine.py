@@ -1,0 +1,325 @@
+"""The core: a pure fold of journal entries into output records. Same journal, same bytes, however it is cut, stopped and restored.
+
+Entries are taken in segments: first every entry of a segment is judged (accepted, a repeat, a hole) and new withdrawals are gathered, then
+the detectors score them in one run, then each entry has its effect in order. A segment ends where the cut would show: at the end of a
+block, at a price, and at every entry that stands for no source record. Called by `streams.core` and `streams.replay`.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Literal, get_args
+
+import msgspec
+
+from monitor.contracts.journal import (
+    EventEntry, JournalEntry, OutflowEntry, PriceEntry, ProgressEntry, RejectedEntry, SourceAcceptedEntry, Sourced, SourceOpenedEntry, TermEntry, TickEntry, WithdrawalEntry,
+)  # fmt: skip
+from monitor.contracts.outputs import Audit, Heartbeat
+from monitor.coverage import coverage
+from monitor.decisions import Decisions
+from monitor.events import Events
+from monitor.gauges import Gauges
+from monitor.outbox import Outbox, OutputRecord
+from monitor.picture import picture
+from monitor.repeats import Seen
+from monitor.scoring import Opinion
+from monitor.snapshot import Frozen, freeze, thaw
+from monitor.sources import Judgement
+from monitor.state import State
+
+__all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
+
+Scope = Literal["detectors", "entry"]
+SOURCED: frozenset[type] = frozenset((*get_args(EventEntry), RejectedEntry))
+CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
+"""Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
+_decode = msgspec.json.Decoder(JournalEntry).decode
+
+
+class GapInJournalError(AssertionError):
+    """The fold was given entries that don't follow on what it has: a bug of the shell."""
+
+
+class JournalRefusedError(Exception):
+    """The journal can't be folded: it doesn't begin with a term."""
+
+
+class Judged(msgspec.Struct, gc=False):
+    """An entry of the open segment. `place` is its withdrawal's position among the segment's gathered ones, -1 if it has none."""
+
+    offset: int
+    entry: Sourced
+    judgement: Judgement
+    seen: Seen
+    place: int
+    requested: bool
+
+
+class Engine:
+    """The fold and its state.
+
+    Parameters
+    ----------
+    journal_id
+        SHA-256 of the journal's first entry, hexadecimal.
+    quarantines
+        By offset: "entry" leaves an entry out whole (its source position counts as read), "detectors" keeps its withdrawal from them.
+    """
+
+    def __init__(self, journal_id: str, quarantines: Mapping[int, Scope] | None = None) -> None:
+        self.journal_id = journal_id
+        self.quarantines: Mapping[int, Scope] = quarantines or {}
+        self.next_offset = 0
+        self.careful_until = 0
+        self.failing_offset: int | None = None
+        self.outbox = Outbox()
+        self.previous: bytes | None = None
+        self.previous_sha256: str | None = None
+        self.segment: list[Judged] = []
+        self.fresh: set[str] = set()
+        self._state: State | None = None
+
+    @property
+    def term(self) -> str | None:
+        """The newest term; None before the first."""
+        return None if self._state is None else self._state.term
+
+    @property
+    def state(self) -> State:
+        """The state, for tests and gauges. Raises JournalRefusedError before the first term."""
+        if self._state is None:
+            raise JournalRefusedError("the journal doesn't begin with a term: it isn't one that a core has written, or its beginning is gone")
+        return self._state
+
+    def _install(self, state: State) -> None:
+        self._state = state
+        self.decisions = Decisions(state, self.outbox)
+        self.events = Events(state, self.decisions)
+
+    def fold(self, start: int, entries: Sequence[bytes]) -> list[OutputRecord]:
+        """Take entries from offset `start` on; returns what they cause, in order.
+
+        Raises
+        ------
+        GapInJournalError
+            `start` isn't `next_offset`. Nothing has changed.
+        JournalRefusedError
+            The journal's first entry isn't a term.
+        BaseException
+            Any other: a bug of ours or of a library. The engine must be thrown away; `failing_offset` says where it happened.
+        """
+        if start != self.next_offset:
+            raise GapInJournalError(f"the fold stands at offset {self.next_offset} and was given {start}")
+        offset = start
+        for value in entries:
+            self.failing_offset = self.segment[0].offset if self.segment else offset
+            self._take(offset, value)
+            offset += 1
+            if offset <= self.careful_until:
+                self._flush()
+        self._flush()
+        if entries:
+            self.previous, self.previous_sha256 = entries[-1], None
+        self.next_offset = offset
+        self.failing_offset = None
+        return self.outbox.take()
+
+    def _take(self, offset: int, value: bytes) -> None:
+        """Judge one entry; a segment that it ends has its effect now."""
+        try:
+            entry = _decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._flush()
+            self._unreadable(offset, error)
+            return
+        if type(entry) in SOURCED:
+            self._judge(offset, value, entry)
+            if type(entry) is PriceEntry or self.state.scoring.room == 0:
+                self._flush()
+            return
+        self._flush()
+        self.outbox.at(offset)
+        if type(entry) is TermEntry:
+            self._term(entry)
+        elif type(entry) is TickEntry:
+            self._tick(entry)
+        elif type(entry) is ProgressEntry:
+            self._now(entry.clock_ms)
+            self.state.sources.progress(entry)
+            self.events.judge_absence()
+        elif type(entry) is SourceOpenedEntry:
+            self._now(entry.clock_ms)
+            for notice in self.state.sources.open(entry):
+                self.decisions.notice(notice)
+        elif type(entry) is SourceAcceptedEntry:
+            self.decisions.notice(self.state.sources.accept(entry))
+
+    def _judge(self, offset: int, value: bytes, entry: Sourced) -> None:
+        """First pass: is it accepted, is its event new, does it ask for a new withdrawal?"""
+        state = self.state
+        judgement = state.sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
+        if judgement is not Judgement.ACCEPTED:
+            if judgement is Judgement.HOLE:
+                self._flush()
+                self.outbox.at(offset)
+                notice = state.sources.hole(entry.source)
+                if notice is not None:
+                    self.decisions.notice(notice)
+            return
+        if type(entry) is RejectedEntry:
+            state.sources.remember_digest(entry.source, entry.value_sha256)
+        else:
+            state.sources.remember(entry.source, value)
+        if entry.retry_of is not None and not self._first_retry(entry.retry_of):
+            state.sources.repeats += 1
+            return
+        scope = self.quarantines.get(offset)
+        if scope == "entry":
+            self._flush()
+            self.outbox.at(offset)
+            self._quarantined(entry, scope)
+            return
+        self._gather(offset, entry, scope)
+
+    def _first_retry(self, position: str) -> bool:
+        retried = self.state.retried
+        if position in retried:
+            return False
+        retried[position] = None
+        if len(retried) > self.state.policy.limits.retries:
+            del retried[next(iter(retried))]
+        return True
+
+    def _gather(self, offset: int, entry: Sourced, scope: Scope | None) -> None:
+        state = self.state
+        seen = Seen.NEW if type(entry) is RejectedEntry else state.event_ids.see(entry.event)  # type: ignore[attr-defined]
+        if seen is Seen.REPEAT:
+            return
+        place, requested = -1, False
+        if type(entry) is WithdrawalEntry and entry.event.status == "requested":
+            event = entry.event
+            withdrawal_id = event.withdrawal_id
+            if withdrawal_id not in self.fresh and withdrawal_id not in state.withdrawals.by_id:
+                requested = True
+                self.fresh.add(withdrawal_id)
+                if scope is None:
+                    place = len(state.scoring.gathered)
+                    state.scoring.gather(event, state.marks.scaled.get(event.asset))
+        self.segment.append(Judged(offset, entry, Judgement.ACCEPTED, seen, place, requested))
+
+    def _flush(self) -> None:
+        """Second pass: score what was gathered, then let each entry of the segment have its effect, in order."""
+        segment = self.segment
+        if not segment:
+            return
+        state = self.state
+        scoring, events = state.scoring, self.events
+        first = scoring.position
+        opinions = scoring.score() if scoring.gathered else []
+        entries = state.totals.entries
+        for judged in segment:
+            self.failing_offset = judged.offset
+            self.outbox.at(judged.offset)
+            entry = judged.entry
+            self._now(entry.clock_ms)
+            kind = type(entry).__struct_config__.tag
+            entries[kind] = entries.get(kind, 0) + 1
+            if judged.seen is Seen.CONFLICT:
+                events.repeat_conflict(entry, entry.event.event_id)  # type: ignore[attr-defined]
+                if type(entry) not in CHECKED_TWICE:
+                    continue
+            if judged.requested:
+                self._requested(judged, opinions, first)
+            elif type(entry) is WithdrawalEntry:
+                events.step(entry.event)
+            else:
+                events.handlers[type(entry)](entry)
+        segment.clear()
+        self.fresh.clear()
+        if scoring.end_block():
+            self._end_block()
+
+    def _requested(self, judged: Judged, opinions: list[Opinion], first: int) -> None:
+        event = judged.entry.event  # type: ignore[attr-defined]
+        if judged.place < 0:
+            self._quarantined(judged.entry, "detectors")
+            self.events.requested(event, None)
+        elif not self.events.requested(event, opinions[judged.place]):
+            self.state.scoring.held(first + judged.place)
+
+    def _end_block(self) -> None:
+        """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
+        self.state.withdrawals.evict(self.state.policy.limits.withdrawals)
+
+    def _now(self, clock_ms: int) -> None:
+        clock = self.state.clock
+        if clock_ms > clock.intake_ms:
+            clock.intake_ms = clock_ms
+            if clock_ms > clock.now_ms:
+                clock.now_ms = clock_ms
+
+    def _term(self, entry: TermEntry) -> None:
+        """A worker became the core's owner: its policy decides from here on."""
+        if self._state is None:
+            self._install(State(entry.policy))
+        state = self.state
+        state.configure(entry.policy)
+        state.term, state.partitions = entry.term, entry.partitions
+        self._now(entry.clock_ms)
+        detail = f"term {entry.term} under engine version {entry.engine_version}, policy version {entry.policy.version}"
+        self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="term", subject_id=entry.term, detail=detail))
+
+    def _tick(self, entry: TickEntry) -> None:
+        """Wall time. Ticks of older terms are ignored; one that jumps far ahead of what the intakes' clocks and earlier Ticks say is refused."""
+        state = self.state
+        clock = state.clock
+        if entry.term != state.term:
+            state.totals.ticks_ignored += 1
+            return
+        known_ms = max(clock.intake_ms, clock.tick_ms)
+        if known_ms > 0 and entry.clock_ms > known_ms + state.policy.tick_ahead_max_ms:
+            state.totals.ticks_refused += 1
+            ahead_s = (entry.clock_ms - known_ms) // 1000
+            self.decisions.audit(Audit(decided_at_ms=clock.now_ms, what="tick-refused", detail=f"a Tick {ahead_s} s ahead of every other clock was refused"))
+            return
+        clock.tick_ms = max(clock.tick_ms, entry.clock_ms)
+        clock.now_ms = max(clock.now_ms, entry.clock_ms)
+        for notice in state.sources.look(clock.now_ms, state.policy.blind_after_ms, state.partitions):
+            self.decisions.notice(notice)
+        self.events.judge_absence()
+        for incident_id in list(state.incidents.dirty):
+            self.decisions.publish_incident(incident_id)
+        self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))
+        self.outbox.put("verdicts", None, Heartbeat(decided_at_ms=clock.now_ms, term=state.term, journal_offset=self.outbox.offset))
+
+    def _quarantined(self, entry: Sourced, scope: Scope) -> None:
+        self.state.totals.quarantined += 1
+        detail = f"entry {self.outbox.offset} is kept from {'the detectors' if scope == 'detectors' else 'everything'}"
+        record = Audit(decided_at_ms=self.state.clock.now_ms, what="quarantined", source=entry.source, first_offset=entry.offset, detail=detail)
+        self.decisions.audit(record)
+
+    def _unreadable(self, offset: int, error: Exception) -> None:
+        """Nobody but intake and core may write the journal; what isn't an entry is said and counted, and changes nothing."""
+        self.outbox.at(offset)
+        state = self.state
+        state.totals.unreadable += 1
+        self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", detail=f"journal offset {offset} isn't an entry: {type(error).__name__}"))
+
+    def gauges(self) -> Gauges:
+        """The picture that the core shows of itself. Raises JournalRefusedError before the first term."""
+        return picture(self.state, self.journal_id, self.next_offset)
+
+    def freeze(self) -> Frozen:
+        """The state between two calls of fold: cheap shallow copies, to be encoded in another thread."""
+        if self.previous_sha256 is None and self.previous is not None:
+            self.previous_sha256 = sha256(self.previous).hexdigest()
+        return freeze(self.state, self.journal_id, self.next_offset, self.previous_sha256)
+
+    @classmethod
+    def thaw(cls, frozen: Frozen, quarantines: Mapping[int, Scope] | None = None) -> "Engine":
+        """The engine that goes on where `freeze` was called, as if never stopped."""
+        engine = cls(frozen.header.journal_id, quarantines)
+        engine.next_offset = frozen.header.next_offset
+        engine.previous_sha256 = frozen.header.previous_sha256
+        engine._install(thaw(frozen))
+        return engine

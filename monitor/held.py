@@ -1,0 +1,50 @@
+"""What the exchange holds of each asset, as its wallets' balances tell, and who claims more than that.
+
+Pure facts and one invariant; bounded by the policy's wallets. Called by `monitor.engine`.
+"""
+
+import msgspec
+
+BATCHES_MAX = 1_000
+
+
+class WalletBalance(msgspec.Struct, frozen=True):
+    """The newest balance of one wallet and asset."""
+
+    amount_minor: int
+    at_ms: int
+
+
+class Held:
+    """Balances by "wallet asset", their sums by asset, and the credits of each batch."""
+
+    def __init__(self) -> None:
+        self.balances: dict[str, WalletBalance] = {}
+        self.totals: dict[str, int] = {}
+        self.batches: dict[str, int] = {}
+
+    def set_balance(self, wallet_id: str, asset: str, amount_minor: int, at_ms: int, limit: int) -> bool:
+        """Take a newer balance; False when the table is full and the wallet is new, which the caller must tell people."""
+        key = f"{wallet_id} {asset}"
+        known = self.balances.get(key)
+        if known is None and len(self.balances) >= limit:
+            return False
+        if known is None or at_ms >= known.at_ms:
+            self.totals[asset] = self.totals.get(asset, 0) + amount_minor - (known.amount_minor if known is not None else 0)
+            self.balances[key] = WalletBalance(amount_minor, at_ms)
+        return True
+
+    def total(self, asset: str) -> int | None:
+        """What all wallets hold of an asset, in minor units; None while no balance was told."""
+        return self.totals.get(asset)
+
+    def credit(self, asset: str, amount_minor: int, batch_id: str | None) -> int:
+        """What one batch has credited of an asset so far, this credit included."""
+        if batch_id is None:
+            return amount_minor
+        key = f"{batch_id} {asset}"
+        total = self.batches.pop(key, 0) + amount_minor
+        self.batches[key] = total
+        if len(self.batches) > BATCHES_MAX:
+            del self.batches[next(iter(self.batches))]
+        return total

@@ -1,0 +1,79 @@
+"""The picture that the core shows of itself, drawn from its state between two entries. Reads only; called by `monitor.engine`."""
+
+from detectors.contract import BLOCK_OBSERVATIONS
+from monitor.coverage import asset_figures, figures, layer_figures
+from monitor.gauges import DetectorUse, Gauges, SourceUse, TableUse
+from monitor.sources import Source
+from monitor.state import State
+
+
+def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
+    """All totals, limits and figures of the state."""
+    policy, totals, sources, marks = state.policy, state.totals, state.sources, state.marks
+    return Gauges(
+        journal_id=journal_id,
+        term=state.term,
+        next_offset=next_offset,
+        time_ms=state.clock.now_ms,
+        base_currency=policy.base_currency,
+        base_decimals=marks.decimals(policy.base_currency),
+        entries=dict(totals.entries),
+        verdicts={str(kind): number for kind, number in totals.verdicts.items()},
+        rejected={topic: dict(reasons) for topic, reasons in totals.rejected.items()},
+        repeats=sources.repeats + state.event_ids.repeats,
+        conflicts=state.event_ids.conflicts,
+        holes=sources.holes,
+        gaps=sources.gaps,
+        ticks_refused=totals.ticks_refused,
+        ticks_ignored=totals.ticks_ignored,
+        quarantined=totals.quarantined,
+        marks={"suspected": marks.suspected, "released": marks.released},
+        incidents_open=len(state.incidents.by_id),
+        alerts=dict(state.incidents.alerts),
+        findings=dict(totals.findings),
+        tables=_tables(state),
+        evictions=_evictions(state),
+        sources={name: _source(source) for name, source in sources.by_name.items()},
+        detectors=_detectors(state),
+        coverage=figures(marks, state.clock.now_ms),
+        layers=layer_figures(marks),
+        assets=asset_figures(marks),
+    )
+
+
+def _source(source: Source) -> SourceUse:
+    if source.state == "open":
+        return SourceUse(max(source.next, 0), source.log_end, "blind" if source.blind else "reading")
+    return SourceUse(source.next, source.log_end, source.state)
+
+
+def _tables(state: State) -> dict[str, TableUse]:
+    limits = state.policy.limits
+    use = {f"{kind}": TableUse(len(table.rows), table.limit) for kind, table in state.scoring.tables.items()}
+    use |= {name: TableUse(*pair) for name, pair in state.scoring.panel.use().items()}
+    use["withdrawal"] = TableUse(len(state.withdrawals.by_id), limits.withdrawals)
+    use["event_id"] = TableUse(len(state.event_ids), limits.event_ids)
+    use["outflow_waiting"] = TableUse(len(state.outflows.waiting), limits.outflows_waiting)
+    use["incident"] = TableUse(len(state.incidents.by_id), limits.incidents)
+    use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
+    use["retry"] = TableUse(len(state.retried), limits.retries)
+    use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
+    return use
+
+
+def _evictions(state: State) -> dict[str, int]:
+    evicted = {kind: table.evicted for kind, table in state.scoring.tables.items()}
+    evicted["withdrawal"] = state.withdrawals.evicted
+    evicted["incident"] = state.incidents.evicted
+    return evicted
+
+
+def _detectors(state: State) -> dict[str, DetectorUse]:
+    """Every detector sees every observation; which are warm is known from the newest run."""
+    scoring = state.scoring
+    observations = (scoring.blocks + 1) * BLOCK_OBSERVATIONS - scoring.panel.room
+    use = {}
+    for detector in scoring.panel.detectors:
+        ready = scoring.ready.get(detector.name, False)
+        use[detector.name] = DetectorUse("OFF" if detector.name in scoring.off else "READY" if ready else "WARMING", observations, scoring.last_run_ms)
+    return use

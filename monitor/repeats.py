@@ -1,0 +1,55 @@
+"""Which events have been seen: the same event_id with the same content is a repeat, with other content a conflict.
+
+Exchanges deliver at least once. Bounded: two generations, the older one is dropped whole when the younger is full. Called by `monitor.engine`.
+"""
+
+import enum
+from hashlib import blake2b
+
+import msgspec
+
+from monitor.contracts.base import Event
+
+DIGEST_BYTES = 8
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Seen(enum.Enum):
+    """What is known of an event_id."""
+
+    NEW = "new"
+    REPEAT = "repeat"
+    CONFLICT = "conflict"
+
+
+class EventIds:
+    """event_id -> digest of what the contract knows of the event: unknown fields are tolerated and not judged."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.young: dict[str, bytes] = {}
+        self.old: dict[str, bytes] = {}
+        self.repeats = 0
+        self.conflicts = 0
+
+    def see(self, event: Event) -> Seen:
+        """Judge one event and remember it."""
+        digest = blake2b(_encode(event), digest_size=DIGEST_BYTES).digest()
+        event_id = event.event_id
+        known = self.young.get(event_id)
+        if known is None:
+            known = self.old.get(event_id)
+        if known is None:
+            self.young[event_id] = digest
+            if len(self.young) * 2 >= self.limit:
+                self.old = self.young
+                self.young = {}
+            return Seen.NEW
+        if known == digest:
+            self.repeats += 1
+            return Seen.REPEAT
+        self.conflicts += 1
+        return Seen.CONFLICT
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self.old)

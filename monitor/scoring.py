@@ -1,0 +1,156 @@
+"""From requested withdrawals to opinions: rows for names, runs for the detectors, and what their scores ask for.
+
+The bridge to `detectors`: they see rows and numbers only. Decides nothing: `monitor.decisions` does. Called by `monitor.engine`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from detectors.contract import BLOCK_OBSERVATIONS, NO_ROW, Bools, Run, Scores
+from detectors.registry import Panel, make
+from monitor.contracts.outputs import ReasonGiven
+from monitor.contracts.withdrawals import Withdrawal
+from monitor.entities import Table
+from monitor.money import Price
+from monitor.policy import Policy
+from monitor.withdrawals import destination
+
+CALIBRATED = ("surprise", "half_space_trees")
+"""Detectors whose p-values are fused; the others are rules with a threshold of their own."""
+
+
+class Opinion(NamedTuple):
+    """What the detectors say of one withdrawal; `verdict` is the least that they ask for."""
+
+    p_value: float | None
+    verdict: str
+    reasons: tuple[ReasonGiven, ...]
+
+
+class Scoring:
+    """Tables of rows, the open run, and the panel of detectors."""
+
+    def __init__(self, policy: Policy) -> None:
+        limits = policy.limits
+        self.tables = {
+            "account": Table(limits.accounts),
+            "address": Table(limits.addresses),
+            "asset": Table(max(64, 2 * len(policy.assets))),
+            "wallet": Table(limits.wallets),
+        }
+        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        self.blocks = 0
+        self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
+        self.last_run_ms = 0
+        self.ready: dict[str, bool] = {}
+        self.gathered: list[tuple[int, int, int, int, int, float, float]] = []
+        self.configure(policy)
+
+    def configure(self, policy: Policy) -> None:
+        """Take a new term's policy."""
+        self.thresholds = policy.thresholds
+        self.off = frozenset(policy.rules_off)
+        limits = policy.limits
+        for kind, limit in (("account", limits.accounts), ("address", limits.addresses), ("wallet", limits.wallets)):
+            self.tables[kind].limit = limit
+
+    @property
+    def room(self) -> int:
+        """Observations that the open block still takes, those gathered counted."""
+        return self.panel.room - len(self.gathered)
+
+    @property
+    def position(self) -> int:
+        """Place of the next observation in the open block."""
+        return BLOCK_OBSERVATIONS - self.panel.room
+
+    def gather(self, event: Withdrawal, price: Price | None) -> None:
+        """Put one requested withdrawal into the open run. The amount becomes a float here and for the detectors alone: money stays `int`."""
+        tables = self.tables
+        amount = float(event.amount)
+        base = amount * (price.price_scaled / price.scale) if price is not None else float("nan")
+        wallet = NO_ROW if event.wallet_id is None else tables["wallet"].row(event.wallet_id)
+        account, address, asset = tables["account"].row(event.account_id), tables["address"].row(destination(event.address, event.tag)), tables["asset"].row(event.asset)
+        self.gathered.append((event.occurred_at_ms, account, address, asset, wallet, amount, base))
+
+    def score(self) -> list[Opinion]:
+        """Fold the open run into the detectors: an opinion for each gathered withdrawal, in order."""
+        time_ms, account, address, asset, wallet, amount, base = zip(*self.gathered, strict=True)
+        self.gathered.clear()
+        run = Run(
+            np.array(time_ms, dtype=np.int64),
+            np.array(account, dtype=np.int32),
+            np.array(address, dtype=np.int32),
+            np.array(asset, dtype=np.int32),
+            np.array(wallet, dtype=np.int32),
+            np.array(amount, dtype=np.float64),
+            np.array(base, dtype=np.float64),
+        )
+        self.panel.reserve({kind: len(table.names) for kind, table in self.tables.items()})
+        for kind, rows in (("account", run.account), ("address", run.address), ("asset", run.asset), ("wallet", run.wallet)):
+            self.tables[kind].touch(rows, self.blocks)
+        self.last_run_ms = int(run.time_ms[-1])
+        _, scores = self.panel.fold(run)
+        self.ready = {name: bool(score.ready[-1]) for name, score in scores.items()}
+        return self._opinions(scores, len(run))
+
+    def _opinions(self, scores: dict[str, Scores], number: int) -> list[Opinion]:
+        fused, ready = self._fused(scores, number)
+        odd = fused <= self.thresholds.watch_p_value
+        for name, hit in self._rules(scores):
+            if name not in self.off:
+                odd |= hit
+        clear = [Opinion(p_value if ready else None, "CLEAR", ()) for p_value in fused.tolist()]
+        for at in np.flatnonzero(odd).tolist():
+            clear[at] = self._explained(scores, at, float(fused[at]), ready)
+        return clear
+
+    def _fused(self, scores: dict[str, Scores], number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], int]:
+        """The smallest p-value times how many detectors were asked (Bonferroni): valid however they depend on each other."""
+        names = [name for name in CALIBRATED if name not in self.off and bool(scores[name].ready.all())]
+        if not names:
+            return np.ones(number), 0
+        least = np.minimum.reduce([scores[name].p_value for name in names])
+        return np.minimum(1.0, least * len(names)), len(names)
+
+    def _rules(self, scores: dict[str, Scores]) -> list[tuple[str, Bools]]:
+        payers, wallet = scores["young_address_payers"], scores["wallet_outflow"]
+        return [
+            ("young_address_payers", payers.value >= self.thresholds.young_address_payers),
+            ("wallet_outflow", wallet.ready & (wallet.p_value <= self.thresholds.wallet_outflow_p_value)),
+        ]
+
+    def _explained(self, scores: dict[str, Scores], at: int, fused: float, ready: int) -> Opinion:
+        verdict = "HOLD" if fused <= self.thresholds.hold_p_value else "WATCH"
+        reasons = []
+        if fused <= self.thresholds.watch_p_value:
+            names = [name for name in CALIBRATED if name not in self.off and float(scores[name].p_value[at]) * ready <= self.thresholds.watch_p_value]
+            names.sort(key=lambda name: (float(scores[name].p_value[at]), name))
+            reasons.extend(self._reason(scores, name, at) for name in names)
+        for name, hit in self._rules(scores):
+            if name not in self.off and hit[at]:
+                reasons.append(self._reason(scores, name, at))
+                verdict = "HOLD" if name == "wallet_outflow" else verdict
+        return Opinion(fused if ready else None, verdict, tuple(reasons))
+
+    def _reason(self, scores: dict[str, Scores], name: str, at: int) -> ReasonGiven:
+        detail = self.panel.explain(name, scores[name].parts[at])
+        return ReasonGiven(name, detail, float(scores[name].p_value[at]) if name != "young_address_payers" else None)
+
+    def held(self, position: int) -> None:
+        """What is held teaches nothing: leave that place of the open block out of the learning."""
+        self.teach[position] = False
+
+    def end_block(self) -> bool:
+        """If the block is full: learn from it, evict what is over the limits. Says whether it was."""
+        if self.panel.room > 0:
+            return False
+        self.panel.learn(self.teach)
+        self.teach[:] = True
+        self.blocks += 1
+        for kind, table in self.tables.items():
+            gone = table.evict()
+            if len(gone):
+                self.panel.forget(kind, gone)
+        return True

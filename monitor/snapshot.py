@@ -1,0 +1,300 @@
+"""Snapshots: the core's state as parts, and parts as bytes and back. Readable JSON and raw arrays; never pickled.
+
+`freeze` makes cheap copies between two entries; `encode` may run in another thread while the fold goes on. A file is magic, header,
+parts, and a SHA-256 over all before it. Called by `monitor.engine` and `streams.snapshots`.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from monitor.incidents import IncidentState
+from monitor.held import WalletBalance
+from monitor.marks import AssetSums, Drain, MarkState, PriceState
+from monitor.outflows import Waiting
+from monitor.policy import Policy
+from monitor.reserve import LayerState
+from monitor.sources import Source
+from monitor.state import Clock, Provider, State, Totals
+from monitor.version import ENGINE_VERSION
+from monitor.withdrawals import Known
+
+MAGIC = b"WMSNAP\x00\x01"
+FORMAT = 1
+CHUNK = 1_000  # values encoded at a time: the interpreter is given back to the fold between two chunks
+DIGEST_BYTES = 32
+LENGTH_BYTES = 8
+
+
+class SnapshotRefusedError(Exception):
+    """A snapshot that must not be used; the text says why."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot is of. `previous_sha256` is of the journal entry before `next_offset`."""
+
+    format: int
+    engine_version: str
+    journal_id: str
+    next_offset: int
+    previous_sha256: str | None
+
+
+class Small(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of the state that are small whatever the traffic."""
+
+    policy: Policy
+    term: str
+    partitions: dict[str, int]
+    clock: Clock
+    totals: Totals
+    sources: dict[str, Source]
+    source_counts: tuple[int, int, int]
+    event_id_counts: tuple[int, int]
+    layers: dict[str, LayerState]
+    prices: dict[str, PriceState]
+    sums: dict[str, AssetSums]
+    total: AssetSums
+    drain: Drain
+    mark_counts: tuple[int, int]
+    alerts: dict[str, int]
+    incident_evicted: int
+    dirty: list[str]
+    withdrawal_evicted: int
+    providers: dict[str, Provider]
+    rejected_at_ms: list[int]
+    blocks: int
+    last_run_ms: int
+    ready: dict[str, bool]
+    table_evicted: dict[str, int]
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """A state as it was between two entries. The columns are lists of values that are never changed in place."""
+
+    header: Header
+    small: bytes
+    columns: dict[str, list[Any]]
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+COLUMNS: dict[str, Any] = {
+    "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": str,
+    "event_ids.young": str, "event_ids.young_digest": bytes, "event_ids.old": str, "event_ids.old_digest": bytes,
+    "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
+    "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
+    "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
+}  # fmt: skip
+"""Every column by name with the type of its values."""
+
+
+def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str | None) -> Frozen:
+    """Copy the state. Incidents change in place, so they are encoded here and now; they are few."""
+    header = Header(format=FORMAT, engine_version=ENGINE_VERSION, journal_id=journal_id, next_offset=next_offset, previous_sha256=previous_sha256)
+    withdrawals, ids, marks, incidents, held = state.withdrawals, state.event_ids, state.marks, state.incidents, state.held
+    columns: dict[str, list[Any]] = {
+        "withdrawals.id": list(withdrawals.by_id), "withdrawals.known": list(withdrawals.by_id.values()),
+        "payments.key": list(withdrawals.by_payment), "payments.id": list(withdrawals.by_payment.values()),
+        "event_ids.young": list(ids.young), "event_ids.young_digest": list(ids.young.values()),
+        "event_ids.old": list(ids.old), "event_ids.old_digest": list(ids.old.values()),
+        "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
+        "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
+        "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
+        "waiting": list(state.outflows.waiting.values()),
+        "held.key": list(held.balances), "held.balance": list(held.balances.values()),
+        "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
+    }  # fmt: skip
+    arrays: dict[str, npt.NDArray[Any]] = {f"panel.{name}": array.copy() for name, array in state.scoring.panel.arrays().items()}
+    arrays |= {f"seen.{kind}": table.last_seen.copy() for kind, table in state.scoring.tables.items()}
+    arrays["teach"] = state.scoring.teach.copy()
+    return Frozen(header, msgspec.json.encode(_small(state)), columns, arrays)
+
+
+def _small(state: State) -> Small:
+    sources, marks, scoring = state.sources, state.marks, state.scoring
+    return Small(
+        policy=state.policy,
+        term=state.term,
+        partitions=dict(state.partitions),
+        clock=state.clock,
+        totals=state.totals,
+        sources=sources.state(),
+        source_counts=(sources.repeats, sources.holes, sources.gaps),
+        event_id_counts=(state.event_ids.repeats, state.event_ids.conflicts),
+        layers=marks.reserve.layers,
+        prices=marks.prices,
+        sums=marks.sums,
+        total=marks.total,
+        drain=marks.drain,
+        mark_counts=(marks.suspected, marks.released),
+        alerts=state.incidents.alerts,
+        incident_evicted=state.incidents.evicted,
+        dirty=list(state.incidents.dirty),
+        withdrawal_evicted=state.withdrawals.evicted,
+        providers=state.providers,
+        rejected_at_ms=state.rejected_at_ms,
+        blocks=scoring.blocks,
+        last_run_ms=scoring.last_run_ms,
+        ready=scoring.ready,
+        table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
+    )
+
+
+def thaw(frozen: Frozen) -> State:
+    """The state that was frozen. Raises SnapshotRefusedError if its parts don't fit together."""
+    try:
+        return _thaw(frozen)
+    except (msgspec.MsgspecError, ValueError, KeyError) as error:
+        raise SnapshotRefusedError(f"its parts don't fit: {error}") from error
+
+
+def _thaw(frozen: Frozen) -> State:
+    small = msgspec.json.decode(frozen.small, type=Small)
+    columns, arrays = frozen.columns, frozen.arrays
+    state = State(small.policy)
+    state.term, state.partitions, state.clock, state.totals = small.term, small.partitions, small.clock, small.totals
+    sources = state.sources
+    sources.restore(small.sources)
+    sources.repeats, sources.holes, sources.gaps = small.source_counts
+    ids = state.event_ids
+    ids.repeats, ids.conflicts = small.event_id_counts
+    ids.young = dict(zip(columns["event_ids.young"], columns["event_ids.young_digest"], strict=True))
+    ids.old = dict(zip(columns["event_ids.old"], columns["event_ids.old_digest"], strict=True))
+    state.retried = dict.fromkeys(columns["retried"])
+    withdrawals = state.withdrawals
+    withdrawals.by_id = dict(zip(columns["withdrawals.id"], columns["withdrawals.known"], strict=True))
+    withdrawals.by_payment = dict(zip(columns["payments.key"], columns["payments.id"], strict=True))
+    withdrawals.evicted = small.withdrawal_evicted
+    for waiting in columns["waiting"]:
+        state.outflows.wait(waiting.outflow, waiting.due_ms, len(columns["waiting"]))
+    held = state.held
+    for key, balance in zip(columns["held.key"], columns["held.balance"], strict=True):
+        held.balances[key] = balance
+        asset = key.rpartition(" ")[2]
+        held.totals[asset] = held.totals.get(asset, 0) + balance.amount_minor
+    held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
+    state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
+    _thaw_marks(state, small, columns)
+    _thaw_scoring(state, small, columns, arrays)
+    return state
+
+
+def _thaw_marks(state: State, small: Small, columns: dict[str, list[Any]]) -> None:
+    marks, incidents = state.marks, state.incidents
+    marks.reserve.layers = small.layers
+    marks.configure(small.policy)
+    for asset, price in small.prices.items():
+        marks.set_price(asset, price.text, price.source, price.at_ms)
+    marks.by_id = {mark.subject.mark_id: mark for mark in columns["marks"]}
+    marks.unpriced = dict.fromkeys(columns["unpriced"])
+    marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
+    marks.suspected, marks.released = small.mark_counts
+    incidents.by_id = {incident.incident_id: incident for incident in columns["incidents"]}
+    incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
+    incidents.dirty = dict.fromkeys(small.dirty)
+    incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
+
+
+def _thaw_scoring(state: State, small: Small, columns: dict[str, list[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
+    scoring = state.scoring
+    for kind, table in scoring.tables.items():
+        table.restore(columns[f"names.{kind}"], arrays[f"seen.{kind}"], small.table_evicted[kind])
+    scoring.panel.reserve({kind: len(table.names) for kind, table in scoring.tables.items()})
+    scoring.panel.restore({name.removeprefix("panel."): array for name, array in arrays.items() if name.startswith("panel.")})
+    scoring.teach = arrays["teach"]
+    scoring.blocks, scoring.last_run_ms, scoring.ready = small.blocks, small.last_run_ms, small.ready
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Where a part stands in the file, and how it is to be read."""
+
+    name: str
+    bytes: int
+    dtype: str | None = None
+    shape: tuple[int, ...] = ()
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """The file's beginning: header and table of parts."""
+
+    header: Header
+    parts: tuple[Part, ...]
+
+
+def encode(frozen: Frozen) -> bytes:
+    """A frozen state as bytes: magic, length and contents, parts, SHA-256 over all of it."""
+    bodies: list[bytes] = [frozen.small]
+    parts = [Part("small", len(frozen.small))]
+    for name, values in frozen.columns.items():
+        body = b"\n".join(_chunks(values))
+        bodies.append(body)
+        parts.append(Part(name, len(body)))
+    for name, array in frozen.arrays.items():
+        body = np.ascontiguousarray(array).tobytes()
+        bodies.append(body)
+        parts.append(Part(name, len(body), array.dtype.str, array.shape))
+    contents = msgspec.json.encode(Contents(frozen.header, tuple(parts)))
+    digest = sha256(MAGIC)
+    pieces = [MAGIC, len(contents).to_bytes(LENGTH_BYTES, "big"), contents, *bodies]
+    for piece in pieces[1:]:
+        digest.update(piece)
+    return b"".join([*pieces, digest.digest()])
+
+
+def _chunks(values: list[Any]) -> Iterator[bytes]:
+    for at in range(0, len(values), CHUNK):
+        yield msgspec.json.encode(values[at : at + CHUNK])
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a snapshot, checked for magic, whole length, checksum, format and engine version. Raises SnapshotRefusedError."""
+    return _contents(data)[0].header
+
+
+def _contents(data: bytes) -> tuple[Contents, int]:
+    start = len(MAGIC) + LENGTH_BYTES
+    if len(data) < start + DIGEST_BYTES or not data.startswith(MAGIC):
+        raise SnapshotRefusedError("it isn't a snapshot, or it is torn")
+    if sha256(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
+        raise SnapshotRefusedError("its checksum is wrong: it is torn or was changed")
+    end = start + int.from_bytes(data[len(MAGIC) : start], "big")
+    try:
+        contents = msgspec.json.decode(data[start:end], type=Contents)
+    except msgspec.MsgspecError as error:
+        raise SnapshotRefusedError(f"its header can't be read: {error}") from error
+    if contents.header.format != FORMAT:
+        raise SnapshotRefusedError(f"format {contents.header.format}, this version reads {FORMAT}")
+    if contents.header.engine_version != ENGINE_VERSION:
+        raise SnapshotRefusedError(f"engine version {contents.header.engine_version}, this is {ENGINE_VERSION}: the journal is folded again")
+    return contents, end
+
+
+def decode(data: bytes) -> Frozen:
+    """A snapshot's bytes as a frozen state. Raises SnapshotRefusedError."""
+    contents, at = _contents(data)
+    small = b""
+    columns: dict[str, list[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    try:
+        for part in contents.parts:
+            body = data[at : at + part.bytes]
+            at += part.bytes
+            if part.name == "small":
+                small = body
+            elif part.dtype is not None:
+                arrays[part.name] = np.frombuffer(body, dtype=np.dtype(part.dtype)).reshape(part.shape).copy()
+            else:
+                columns[part.name] = _values(body, COLUMNS[part.name])
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotRefusedError(f"a part can't be read: {error}") from error
+    return Frozen(contents.header, small, columns, arrays)
+
+
+def _values(body: bytes, kind: Any) -> list[Any]:  # noqa: ANN401  # the column's type, as in COLUMNS
+    reader = msgspec.json.Decoder(list[kind])
+    return [value for line in body.split(b"\n") if line for value in reader.decode(line)]

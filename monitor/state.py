@@ -1,0 +1,76 @@
+"""All that the core knows, in one place: the parts and the totals. Changed by `monitor.engine` and what it calls, and by nobody else."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from monitor.contracts.outputs import VerdictKind
+from monitor.held import Held
+from monitor.incidents import Incidents
+from monitor.marks import Marks
+from monitor.outflows import Outflows
+from monitor.policy import Policy
+from monitor.repeats import EventIds
+from monitor.scoring import Scoring
+from monitor.sources import Sources
+from monitor.withdrawals import Withdrawals
+
+
+class Totals(msgspec.Struct):
+    """Sums since the journal's first entry; part of the state, so that folding again counts nothing twice."""
+
+    entries: dict[str, int] = {}
+    verdicts: dict[VerdictKind, int] = {}
+    rejected: dict[str, dict[str, int]] = {}
+    findings: dict[str, int] = {}
+    ticks_refused: int = 0
+    ticks_ignored: int = 0
+    quarantined: int = 0
+    unreadable: int = 0
+
+
+class Clock(msgspec.Struct):
+    """The core's time: from Ticks and from the clocks of entries; it never goes back."""
+
+    now_ms: int = 0
+    tick_ms: int = 0
+    intake_ms: int = 0
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """What the registry says of a provider."""
+
+    name: str
+    role: str
+    standing: str
+    at_ms: int
+
+
+class State:
+    """The parts of the core's state. `scoring` and `policy` exist from the first term on, which is the journal's first entry."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.term = ""
+        self.partitions: Mapping[str, int] = {}
+        self.clock = Clock()
+        self.totals = Totals()
+        self.sources = Sources()
+        self.event_ids = EventIds(policy.limits.event_ids)
+        self.retried: dict[str, None] = {}
+        self.scoring = Scoring(policy)
+        self.withdrawals = Withdrawals()
+        self.outflows = Outflows()
+        self.held = Held()
+        self.marks = Marks()
+        self.incidents = Incidents()
+        self.providers: dict[str, Provider] = {}
+        self.rejected_at_ms: list[int] = []
+        self.configure(policy)
+
+    def configure(self, policy: Policy) -> None:
+        """Take a new term's policy: it decides from here on."""
+        self.policy = policy
+        self.event_ids.limit = policy.limits.event_ids
+        self.scoring.configure(policy)
+        self.marks.configure(policy)

@@ -1,0 +1,112 @@
+"""What is known of each withdrawal, and what its later steps must agree with: destination, amount, one transaction.
+
+Pure facts and invariants; scores and marks are made elsewhere. Bounded: the withdrawals that were requested first go first. Called by `monitor.engine`.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from monitor.contracts.base import Owner
+from monitor.contracts.outputs import ReasonGiven, VerdictKind
+from monitor.contracts.withdrawals import Status, Withdrawal
+
+LEFT: frozenset[Status] = frozenset({"broadcast", "confirmed"})
+ENDED: frozenset[Status] = frozenset({"failed", "cancelled"})
+RANK: dict[VerdictKind, int] = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
+
+
+def destination(address: str, tag: str | None) -> str:
+    """One name for where assets go: on networks with tags an address alone is a whole exchange."""
+    return address if tag is None else f"{address}#{tag}"
+
+
+class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One withdrawal as its request and later steps told it. Replaced, never changed, so that a snapshot is a shallow copy."""
+
+    account_id: str
+    asset: str
+    amount: str
+    destination: str
+    status: Status
+    owner: Owner
+    occurred_at_ms: int
+    tx_id: str | None
+    wallet_id: str | None
+    provider_id: str | None
+    verdict: VerdictKind = "CLEAR"
+    version: int = 0
+    reasons: tuple[ReasonGiven, ...] = ()
+    incident_id: str | None = None
+
+
+def known_from(event: Withdrawal) -> Known:
+    """What the first event of a withdrawal tells."""
+    return Known(
+        event.account_id, event.asset, event.amount, destination(event.address, event.tag), event.status, event.owner,
+        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id,
+    )  # fmt: skip
+
+
+class Deviation(msgspec.Struct, frozen=True):
+    """A step, or an outflow, that doesn't agree with the request."""
+
+    rule: str
+    detail: str
+    mark_id: str
+
+
+def deviations(
+    withdrawal_id: str, known: Known, asset: str, paid_to: str, amount_minor: int, known_amount_minor: int, tx_id: str | None
+) -> Iterator[Deviation]:
+    """Compare what is paid with what was requested: destination and asset, amount, and that only one transaction pays it."""
+    loss = f"withdrawal:{withdrawal_id}"
+    if paid_to != known.destination or asset != known.asset:
+        detail = f"requested {known.asset} to {known.destination}, paid {asset} to {paid_to}"
+        yield Deviation("redirect", detail, loss)
+    if asset == known.asset and amount_minor > known_amount_minor:
+        yield Deviation("amount_changed", f"requested {known.amount} {known.asset}, paid {amount_minor} smallest units", loss)
+    if tx_id is not None and known.tx_id is not None and tx_id != known.tx_id:
+        yield Deviation("double_payout", f"transactions {known.tx_id} and {tx_id} both pay it", f"{loss}:{tx_id}")
+
+
+class Withdrawals:
+    """Known withdrawals by id, and which one a payment (transaction and destination) serves."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Known] = {}
+        self.by_payment: dict[str, str] = {}
+        self.evicted = 0
+
+    def put(self, withdrawal_id: str, known: Known) -> None:
+        """Keep the newest picture of a withdrawal."""
+        self.by_id[withdrawal_id] = known
+        if known.tx_id is not None:
+            self.by_payment[f"{known.tx_id} {known.destination}"] = withdrawal_id
+
+    def paid_by(self, tx_id: str, paid_to: str) -> str | None:
+        """The withdrawal that this payment serves, if one is known."""
+        return self.by_payment.get(f"{tx_id} {paid_to}")
+
+    def advance(self, withdrawal_id: str, known: Known, event: Withdrawal) -> Known:
+        """The picture after a step. A failed one frees the transaction: the retry is another and no double payout."""
+        tx_id = event.tx_id or known.tx_id
+        status = known.status if event.status == "requested" else event.status  # asked for again: it doesn't go back
+        if event.status == "failed" and known.tx_id is not None:
+            self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
+            tx_id = None
+        after = Known(
+            known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
+            event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons, known.incident_id,
+        )  # fmt: skip
+        self.put(withdrawal_id, after)
+        return after
+
+    def evict(self, limit: int) -> None:
+        """Over the limit, those requested first go."""
+        while len(self.by_id) > limit:
+            withdrawal_id = next(iter(self.by_id))
+            known = self.by_id.pop(withdrawal_id)
+            if known.tx_id is not None:
+                self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
+            self.evicted += 1
