@@ -1,0 +1,122 @@
+"""Lines of a replay file: input records as JSON objects, or why a line is none. Plain or gzipped, any bytes, bounded memory.
+
+Judges only the line; what the record says is judged by intake. Called by `streams.replay`.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from monitor.contracts.topics import INPUT_BY_NAME
+
+LINE_BYTES_MAX = 16 * 1024 * 1024
+"""A longer line is read over: no record that intake accepts comes near it."""
+
+TIMESTAMP_MAX_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
+CLOCK_JUMP_MAX_MS = 366 * 86_400_000
+"""A line whose time is further ahead of all before it is refused: the replay's clock would run through it, and all after it would be in the past."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class FileRefusedError(Exception):
+    """The file can't be replayed; the message is one sentence for people."""
+
+
+class ReplayRecord(NamedTuple):
+    """One input record, in the form that intake takes; `offset` is counted by the replay, per topic."""
+
+    topic: str
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class BadLine(NamedTuple):
+    """A line that is no record, and why; lines count from 1."""
+
+    line: int
+    reason: str
+
+
+class _Line(msgspec.Struct):
+    topic: str
+    value: msgspec.Raw
+    timestamp: Annotated[int, Meta(ge=0, le=TIMESTAMP_MAX_MS)]
+    key: str | None = None
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+class ReplayLines:
+    """The lines of one file, in order. Read once; a line is a record or a `BadLine`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offsets = dict.fromkeys(INPUT_BY_NAME, 0)
+        self._newest_ms = -1
+
+    def __iter__(self) -> Iterator[ReplayRecord | BadLine]:
+        """Raises FileRefusedError if the file can't be read to its end."""
+        number = 0
+        try:
+            with self._open() as file:
+                while line := file.readline(LINE_BYTES_MAX):
+                    number += 1
+                    if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+                        _read_over(file)
+                        yield BadLine(number, f"longer than {LINE_BYTES_MAX} bytes")
+                    elif not line.isspace():
+                        yield self._record(number, line)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FileRefusedError(f"{self.path} isn't whole gzip: after line {number} it can't be unpacked ({error}).") from None
+        except OSError as error:
+            raise FileRefusedError(f"{self.path} can't be read: {error.strerror or error}.") from None
+
+    def _open(self) -> IO[bytes]:
+        file = self.path.open("rb")
+        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        file.seek(0)
+        if not packed and self.path.suffix == ".gz":
+            file.close()
+            raise FileRefusedError(f"{self.path} ends in .gz, but it isn't gzip.")
+        return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]  # GzipFile reads as any binary file does
+
+    def _record(self, number: int, line: bytes) -> ReplayRecord | BadLine:
+        try:
+            decoded = _decode_line(line)
+            value = _value(bytes(decoded.value))
+            key = None if decoded.key is None else decoded.key.encode()
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return BadLine(number, f"{type(error).__name__}: {error}")
+        offset = self._offsets.get(decoded.topic)
+        if offset is None:
+            return BadLine(number, f"topic {decoded.topic[:64]!r} is no input topic")
+        if 0 <= self._newest_ms < decoded.timestamp - CLOCK_JUMP_MAX_MS:
+            return BadLine(number, "timestamp is more than a year after all before it")
+        self._newest_ms = max(self._newest_ms, decoded.timestamp)
+        self._offsets[decoded.topic] = offset + 1
+        return ReplayRecord(decoded.topic, offset, decoded.timestamp, key, value)
+
+
+def _value(raw: bytes) -> bytes | None:
+    """The record's value: an object's own bytes, a string's text, null's nothing."""
+    if raw == b"null":
+        return None
+    return _decode_text(raw).encode() if raw.startswith(b'"') else raw
+
+
+def _read_over(file: IO[bytes]) -> None:
+    while (rest := file.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
+        pass
