@@ -1,0 +1,65 @@
+"""Reads a whole topic once, from what is there first to what was there last when it was asked; bounded memory, no group, no commit.
+
+Decides nothing. Called by the commands that look at topics (dead letters, the journal's first entry, the bounds of a source).
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from streams.kafka import Kafka
+
+WAIT_MS = 500
+
+
+class Bounds(NamedTuple):
+    """What a partition holds: offsets from `start` up to, but without, `end`."""
+
+    start: int
+    end: int
+
+
+class TopicMissingError(Exception):
+    """The topic isn't on the broker; the message is one sentence."""
+
+
+async def whole_topic(kafka: Kafka, topic: str) -> AsyncGenerator[Any, None]:
+    """Every record of `topic` (name without the prefix), partition by partition in order of offset. Raises TopicMissingError or KafkaError."""
+    consumer = kafka.reader()
+    try:
+        await consumer.start()
+        for partition, bounds in (await _bounds(consumer, kafka, topic)).items():
+            async for record in _between(consumer, partition, bounds):
+                yield record
+    finally:
+        await consumer.stop()
+
+
+async def topic_bounds(kafka: Kafka, topic: str) -> dict[int, Bounds]:
+    """What each partition of `topic` holds. Raises TopicMissingError or KafkaError."""
+    consumer = kafka.reader()
+    try:
+        await consumer.start()
+        return {partition.partition: bounds for partition, bounds in (await _bounds(consumer, kafka, topic)).items()}
+    finally:
+        await consumer.stop()
+
+
+async def _bounds(consumer: Any, kafka: Kafka, topic: str) -> dict[TopicPartition, Bounds]:
+    name = kafka.names.full(topic)
+    # All topics are listed: asking for one that is missing would make it on brokers with auto.create.topics.enable.
+    if name not in await consumer.topics():
+        raise TopicMissingError(f"Topic {name} is missing: make it with `withdrawal-monitor topics apply`.")
+    partitions = [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name) or ())]
+    starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    return {partition: Bounds(starts[partition], ends[partition]) for partition in partitions}
+
+
+async def _between(consumer: Any, partition: TopicPartition, bounds: Bounds) -> AsyncIterator[Any]:
+    consumer.assign([partition])
+    consumer.seek(partition, bounds.start)
+    while await consumer.position(partition) < bounds.end:
+        for record in (await consumer.getmany(partition, timeout_ms=WAIT_MS)).get(partition, ()):
+            if record.offset < bounds.end:
+                yield record
