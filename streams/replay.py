@@ -199,13 +199,14 @@ def replay_file(
 
 
 class Fold:
-    """One fold of a journal from its first entry on."""
+    """One fold of a journal from its first entry on; `newest` holds the outputs of the last batch."""
 
     def __init__(self, quarantined: dict[int, Scope], careful_until: int = 0) -> None:
         self._quarantined = quarantined
         self._careful_until = careful_until
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
+        self.newest: list[OutputRecord] = []
         self.failed_at = -1
         self.batch_end = 0
         self.error: BaseException | None = None
@@ -238,6 +239,7 @@ class Fold:
             self.failed_at = engine.next_offset if engine.failing_offset is None else engine.failing_offset
             self.error = error
             return False
+        self.newest = records
         self._outputs.take(records)
         return True
 
