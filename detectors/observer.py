@@ -1,40 +1,152 @@
-"""Placeholder of the observer: its interface."""
+"""The observer: what a withdrawal looks like beside its account's, its address's and everybody's past, as 17 numbers in [0, 1).
+
+Knows no labels and decides nothing. The loops are in `detectors.observer_kernel`; called by `detectors.panel`, made by the registry.
+
+Facts (serials, last seen, decayed counts and sums of hours and a day, evidence, pair counts) take every observation at once; baselines
+(moments, 28-day rates, maxima, gaps, hours, the limit of evidence) learn at the end of a block. Counts and sums are decayed, not
+windowed: one of age t weighs exp(-t/1 h) or exp(-t/24 h).
+
+Evidence of an account is the excess of its withdrawals' surprise (the five largest among the first 15 inputs, by the tail bins of the
+surprise detector) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
+of it, or evidence would feed itself.
+"""
 
 from typing import ClassVar
 
 import numpy as np
 
-from detectors.contract import Arrays, Bools, Floats, Rows, Run
+from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Floats, Ints, Rows, Run
+from detectors.observer_kernel import BLOCKS, FILLED, PAIRS, observe, teach_baselines
+from detectors.pair_kernel import copy_pairs
+from detectors.tables import RowTable, Table, check_names, copy_into
+from detectors.tail import TailBins
+
+ACCOUNT = np.dtype([
+    ("last_ms", np.int64), ("taught_ms", np.int64), ("serial", np.uint32),
+    ("count_1h", np.float32), ("count_24h", np.float32), ("level_24h", np.float32), ("evidence_12h", np.float32), ("evidence_7d", np.float32),
+    ("n", np.float32), ("mean_log", np.float32), ("variance_log", np.float32), ("mean_level", np.float32), ("maximum_level", np.float32),
+    ("mean_gap_s", np.float32), ("count_28d", np.float32), ("level_28d", np.float32), ("days_28d", np.float32),
+    ("hours", np.uint8, (24,)),
+], align=True)  # fmt: skip
+ADDRESS = np.dtype([
+    ("first_ms", np.int64), ("last_ms", np.int64), ("taught_ms", np.int64), ("serial", np.uint32),
+    ("payers_24h", np.float32), ("inflow_24h", np.float32), ("payers_28d", np.float32), ("inflow_28d", np.float32),
+    ("n", np.float32), ("mean_log", np.float32), ("variance_log", np.float32),
+], align=True)  # fmt: skip
+ASSET = np.dtype([("n", np.float64), ("mean_log", np.float64), ("log_price", np.float64), ("priced", np.int64)], align=True)
+EVERYONE = np.dtype([
+    ("n", np.float64), ("mean_log", np.float64), ("variance_log", np.float64), ("mean_level", np.float64), ("gaps", np.float64),
+    ("mean_gap_s", np.float64), ("evidence_limit", np.float64), ("hours_seen", np.float64), ("hours", np.float64, (24,)),
+], align=True)  # fmt: skip
+PAIR = np.dtype([("account", np.uint32), ("address", np.uint32), ("count", np.uint32), ("seen_block", np.uint32)], align=True)
+
+FIRST_PAIRS = 2048
+LOAD_MAX = 0.75
+"""Share of slots in use above which the table grows by half."""
+EVICTED_SHARE = 8
+"""One in so many pairs goes when the limit is reached, so that the work is rare."""
+NOTES = 6
 
 
 class Observer:
-    """Turns a run into the 17 label-free inputs; state per account, address, asset and pair."""
+    """Turns runs into inputs; state per account, address, asset and pair of account and address.
+
+    Parameters
+    ----------
+    tail_bins
+        Of the surprise detector, which teaches and stores them; read here.
+    pairs_max
+        Limit of the pair table, passed by at most one block's new pairs. At the end of a block that passed it, the longest unseen
+        eighth is forgotten.
+    """
 
     INPUT_NAMES: ClassVar[tuple[str, ...]] = (
         "amount_over_mean", "amount", "amount_over_maximum", "amount_z", "address_amount_z", "burst", "dormancy", "count_1h", "count_24h",
         "amount_24h", "new_pair", "young_address", "address_payers_24h", "address_inflow_24h", "rare_hour", "evidence_12h", "evidence_7d",
     )  # fmt: skip
 
+    def __init__(self, tail_bins: TailBins, pairs_max: int) -> None:
+        self._tail_bins = tail_bins
+        self._pairs_max = pairs_max
+        self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS), "asset": RowTable(ASSET)}
+        self._everyone: Table = np.zeros(1, EVERYONE)
+        self._pairs: Table = np.zeros(FIRST_PAIRS, PAIR)
+        self._numbers: Ints = np.zeros(5, np.int64)
+        self._notes: Floats = np.zeros((BLOCK_OBSERVATIONS, NOTES))
+
     def reserve(self, rows: dict[str, int]) -> None:
-        """Grow."""
+        """Grow tables so that each entity kind has at least that many rows."""
+        for kind, table in self._tables.items():
+            table.reserve(rows.get(kind, 0))
 
     def observe(self, run: Run) -> Floats:
-        """Inputs [n, 17] of the run; the facts take it."""
-        return np.zeros((len(run), 17))
+        """Take a run into the facts; its inputs, float64 [n, 17], each in [0, 1)."""
+        inputs: Floats = np.empty((len(run), len(self.INPUT_NAMES)))
+        tables = self._tables
+        observe(
+            run.time_ms, run.account, run.address, run.asset, run.amount, run.amount_base,
+            tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._pairs, self._numbers,
+            self._tail_bins.bins, inputs, self._notes,
+        )  # fmt: skip
+        return inputs
 
-    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
-        """Baselines."""
+    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:  # noqa: ARG002  the notes say more than the inputs
+        """Teach the baselines at the end of a block, and make room in the pair table for the next one."""
+        tables = self._tables
+        teach_baselines(
+            block.time_ms, block.account, block.address, block.asset, teach,
+            tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._notes,
+        )  # fmt: skip
+        self._numbers[FILLED] = 0
+        self._numbers[BLOCKS] += 1
+        self._make_room()
 
     def forget(self, kind: str, rows: Rows) -> None:
-        """Reset rows."""
+        """Reset rows of evicted entities; their pairs can't be found again and are evicted as the longest unseen."""
+        if kind in self._tables:
+            self._tables[kind].forget(rows)
 
     def use(self) -> dict[str, tuple[int, int]]:
-        """Use of the pair table."""
-        return {"pairs": (0, 0)}
+        """Pairs in use, and their limit."""
+        return {"pairs": (int(self._numbers[PAIRS]), self._pairs_max)}
 
     def arrays(self) -> Arrays:
-        """State."""
-        return {}
+        """The whole state by name."""
+        return self._fixed() | {kind: table.as_bytes() for kind, table in self._tables.items()} | {"pairs": self._pairs_as_bytes()}
 
     def restore(self, arrays: Arrays) -> None:
-        """Restore."""
+        """Take over a state; ValueError if it doesn't fit."""
+        check_names(arrays, self.arrays())
+        for kind, table in self._tables.items():
+            table.take(kind, arrays[kind])
+        for name, target in self._fixed().items():
+            copy_into(name, target, arrays[name])
+        pairs = arrays["pairs"]
+        if pairs.dtype != np.uint8 or pairs.ndim != 2 or pairs.shape[1] != PAIR.itemsize or len(pairs) <= self._numbers[PAIRS]:
+            raise ValueError(f"pairs: expected uint8 [n, {PAIR.itemsize}], got {pairs.dtype} {list(pairs.shape)}")
+        self._pairs = np.zeros(len(pairs), PAIR)
+        self._pairs_as_bytes()[:] = pairs
+
+    def _fixed(self) -> Arrays:
+        everyone = self._everyone.view(np.uint8)
+        return {"everyone": everyone, "numbers": self._numbers, "notes": self._notes}
+
+    def _pairs_as_bytes(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        return self._pairs.view(np.uint8).reshape(len(self._pairs), PAIR.itemsize)
+
+    def _make_room(self) -> None:
+        """Forget the longest unseen pairs above the limit, and grow so that a whole block of new pairs finds room."""
+        used = int(self._numbers[PAIRS])
+        oldest_block = 0
+        if used > self._pairs_max:
+            seen = self._pairs["seen_block"][self._pairs["account"] != 0]
+            drop = used - (self._pairs_max - self._pairs_max // EVICTED_SHARE)
+            oldest_block = int(np.partition(seen, drop - 1)[drop - 1]) + 1
+            used = int(np.count_nonzero(seen >= oldest_block))
+        capacity = len(self._pairs)
+        while used + BLOCK_OBSERVATIONS > LOAD_MAX * capacity:
+            capacity += capacity // 2
+        if capacity > len(self._pairs) or oldest_block > 0:
+            kept: Table = np.zeros(capacity, PAIR)
+            self._numbers[PAIRS] = copy_pairs(self._pairs, kept, oldest_block)
+            self._pairs = kept

@@ -18,7 +18,7 @@ def first_refused(time_ms: Ints, account: Rows, address: Rows, asset: Rows, wall
     for i in range(time_ms.size):
         in_time = -TIME_MS_MAX < time_ms[i] < TIME_MS_MAX
         in_rows = 0 <= account[i] < rows[0] and 0 <= address[i] < rows[1] and 0 <= asset[i] < rows[2] and -1 <= wallet[i] < rows[3]
-        known = amount_base[i] == amount_base[i]  # noqa: PLR0124  nan is the only number that differs from itself
+        known = amount_base[i] == amount_base[i]
         amounts = 0.0 < amount[i] < infinity and (not known or 0.0 < amount_base[i] < infinity)
         if not (in_time and in_rows and amounts):
             return i

@@ -3,14 +3,47 @@
 Called by `monitor.scoring`.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from detectors.contract import Detector
+from detectors.half_space_trees import HalfSpaceTrees
 from detectors.observer import Observer
 from detectors.panel import Panel
+from detectors.surprise import Surprise
+from detectors.tail import TailBins
+from detectors.wallet_outflow import WalletOutflow
+from detectors.young_address_payers import YoungAddressPayers
 
 DAY_MS = 86_400_000
 
 
-def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, off: tuple[str, ...] = ()) -> Panel:
+class Parts(NamedTuple):
+    """What a detector may be made from."""
+
+    tail_bins: TailBins
+    young_address_ms: int
+
+
+class Entry(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    make: Callable[[Parts], Detector]
+    question: str
+
+
+NAMES = Observer.INPUT_NAMES
+
+DETECTORS: tuple[Entry, ...] = (
+    Entry("surprise", lambda parts: Surprise(NAMES, parts.tail_bins), "Is it rare in a few respects at once?"),
+    Entry("half_space_trees", lambda _: HalfSpaceTrees(NAMES), "Is it where few recent withdrawals were?"),
+    Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
+    Entry("wallet_outflow", lambda _: WalletOutflow(NAMES.index("amount")), "Do many large payouts leave one wallet at once?"),
+)
+
+
+def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> Panel:
     """Observer and detectors as a fresh panel.
 
     Parameters
@@ -18,9 +51,7 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, off:
     young_address_ms
         Age in ms below which an address is young, at most 21 days.
     pairs_max
-        Pairs of account and address that are remembered; the longest unseen go first.
-    off
-        Names of detectors to leave out.
+        Pairs of account and address that are remembered; the longest unseen go first. At least 1,024.
     """
-    detectors: list[Detector] = []
-    return Panel(Observer(), [detector for detector in detectors if detector.name not in off])
+    parts = Parts(TailBins(len(NAMES)), young_address_ms)
+    return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in DETECTORS])

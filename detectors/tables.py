@@ -4,6 +4,7 @@ Nothing of what the numbers mean. Used by every detector, the observer and the p
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -83,3 +84,21 @@ def restore_fixed(state: Arrays, arrays: Arrays) -> None:
     check_names(arrays, state)
     for name, target in state.items():
         copy_into(name, target, arrays[name])
+
+
+class Stateful(Protocol):
+    """A part of a detector with state of its own."""
+
+    def arrays(self) -> Arrays:
+        """The whole state by name."""
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over a state; ValueError if it doesn't fit."""
+
+
+def restore_together(arrays: Arrays, *parts: Stateful) -> None:
+    """Give each part its arrays; ValueError unless they are together exactly what the parts have."""
+    names = [part.arrays().keys() for part in parts]
+    check_names(arrays, dict.fromkeys(name for part_names in names for name in part_names))
+    for part, part_names in zip(parts, names, strict=True):
+        part.restore({name: arrays[name] for name in part_names})

@@ -1,0 +1,108 @@
+"""Half-space trees ask whether a withdrawal is, in all respects together, where few recent withdrawals were.
+
+Random trees over the inputs' space count recent withdrawals per cell (S. C. Tan, K. M. Ting, T. F. Liu, Fast anomaly detection for
+streaming data, IJCAI 2011). Other than there, the score is the mean over the trees of the cell's rarity in decades, so that it is a
+sum of what each split adds, which explains it. Made by the registry.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.contract import Arrays, Bools, Floats, Rows, Run, Scores
+from detectors.half_space_trees_kernel import NODES, grow_tree, learn_block, score_run
+from detectors.tables import restore_fixed, restore_together
+from detectors.tail import Calibration
+from detectors.words import one_in
+
+TREES = 10
+WINDOW = 1_024
+"""Taught observations after which, at the end of a block, the counts become the reference."""
+SEED = 20_240_531
+MIDDLE = 0.7
+"""Score in the middle of the calibration's cells."""
+SHOWN = 3
+SHOWN_MIN = 0.05
+
+
+class HalfSpaceTrees:
+    """Ten trees of depth eight over the inputs; the same splits on every machine, from a seed.
+
+    Parameters
+    ----------
+    input_names
+        What the inputs are called; the parts have the same names: what splits on the input add to the score, in decades.
+    seed
+        Of the splits.
+    """
+
+    name = "half_space_trees"
+
+    def __init__(self, input_names: tuple[str, ...], seed: int = SEED) -> None:
+        self.part_names = input_names
+        self._split_input: npt.NDArray[np.uint8] = np.zeros((TREES, NODES // 2), np.uint8)
+        self._split_at: Floats = np.zeros((TREES, NODES // 2))
+        columns = len(input_names)
+        for tree in range(TREES):
+            grow_tree(np.uint64(seed + tree), self._split_input[tree], self._split_at[tree], np.empty((2, columns)))
+        self._counts: Floats = np.zeros((TREES, NODES))
+        self._decades: Floats = np.zeros((TREES, NODES))
+        self._windows = np.zeros(1, np.int64)
+        self._calibration = Calibration(MIDDLE)
+
+    def reserve(self, rows: dict[str, int]) -> None:
+        """Nothing to grow: no state per entity."""
+
+    def fold(self, run: Run, inputs: Floats) -> Scores:
+        """Score a run; parts are what splits on each input add, in decades, float64 [n, 17]."""
+        n = len(run)
+        calibration = self._calibration
+        scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.zeros(inputs.shape))
+        score_run(
+            inputs, self._split_input, self._split_at, self._decades, calibration.p_values, calibration.middle,
+            scores.value, scores.p_value, scores.parts,
+        )  # fmt: skip
+        return scores
+
+    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
+        """Count the block's taught observations; calibrate on all its scores once there is a reference."""
+        values = np.empty(len(block))
+        swapped = learn_block(inputs, teach, self._split_input, self._split_at, self._counts, self._decades, WINDOW, values)
+        if self._windows[0] > 0:
+            self._calibration.learn(values, teach)
+        self._windows[0] += int(swapped)
+
+    def forget(self, kind: str, rows: Rows) -> None:
+        """Nothing to forget: no state per entity."""
+
+    def explain(self, parts: Floats) -> str:
+        """Such as "1 in 120 of recent withdrawals is like this: amount z 1 in 10, new pair 1 in 4"."""
+        score = 0.0
+        for part in parts:
+            score += float(part)
+        order = sorted(range(len(parts)), key=lambda part: (-parts[part], part))[:SHOWN]
+        shown = [f"{self.part_names[part].replace('_', ' ')} {one_in(float(parts[part]))}" for part in order if parts[part] > SHOWN_MIN]
+        return f"{one_in(max(score, 0.0))} of recent withdrawals is like this" + (": " + ", ".join(shown) if shown else "")
+
+    def arrays(self) -> Arrays:
+        """The whole state by name; the splits follow from the seed."""
+        return self._own() | self._calibration.arrays()
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take over a state; ValueError if it doesn't fit."""
+        restore_together(arrays, _Trees(self._own()), self._calibration)
+
+    def _own(self) -> Arrays:
+        return {"counts": self._counts, "decades": self._decades, "windows": self._windows}
+
+
+class _Trees:
+    """The trees' own arrays, as a part beside the calibration."""
+
+    def __init__(self, state: Arrays) -> None:
+        self._state = state
+
+    def arrays(self) -> Arrays:
+        return self._state
+
+    def restore(self, arrays: Arrays) -> None:
+        restore_fixed(self._state, arrays)
