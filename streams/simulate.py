@@ -16,7 +16,7 @@ import orjson
 from monitor.contracts.topics import INPUTS
 from streams.kafka import Kafka
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, Scenario
+from streams.simulation.scenario import Play, Scenario, Stage
 
 Progress = Callable[[int, float], None]
 """Called now and then with the records written so far and the share of simulated time that is done, 0 to 1."""
@@ -46,8 +46,10 @@ class Traffic:
         honest = Exchange(self.parameters).records()
         if self._play is None:
             return honest
+        stage = Stage(honest)
+        stage.begin(self._play)
         end_ms = self.parameters.start_ms + round(self.parameters.seconds * 1_000)
-        return (record for record in self._play.over(honest) if self.parameters.finish or record.timestamp_ms < end_ms)
+        return (record for record in stage.records() if self.parameters.finish or record.timestamp_ms < end_ms)
 
     def losses(self) -> list[tuple[str, str, str]]:
         """The truth: withdrawal_id, asset and amount of what is taken."""

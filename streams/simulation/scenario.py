@@ -4,8 +4,8 @@ Pure: reads no clock; files are read by `load`. Called by `simulate`, the demo a
 """
 
 import hashlib
-import heapq
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -170,11 +170,10 @@ class Play:
                     records.extend(self._transfer(phase, at_ms))
         return sorted(records, key=lambda record: record.timestamp_ms)
 
-    def over(self, honest: Iterable[Record]) -> Iterator[Record]:
-        """The honest records with the scenario's among them, in order of time."""
-        fixed_ms = {phase.asset: self._begin_ms + round(phase.at_seconds * 1_000) for phase in self._scenario.phases if isinstance(phase, PricePhase)}
-        kept = (record for record in honest if record.topic != "prices" or record.timestamp_ms < fixed_ms.get(record.key, record.timestamp_ms + 1))
-        return heapq.merge(kept, self.records(), key=lambda record: record.timestamp_ms)
+    def fixed_prices(self) -> dict[str, int]:
+        """By asset, the time from which its price is the scenario's."""
+        phases = self._scenario.phases
+        return {phase.asset: self._begin_ms + round(phase.at_seconds * 1_000) for phase in phases if isinstance(phase, PricePhase)}
 
     def _record(self, topic: str, key: str, at_ms: int, event: Value) -> Record:
         event_id = f"{self._scenario.id}.{self._begin_ms:x}.{next(self._event_numbers)}"
@@ -206,3 +205,27 @@ class Play:
         outflow = {name: sent[name] for name in OUTFLOW_FIELDS if name in sent}
         records.append(self._record("outflows", phase.wallet_id, at_ms + round(phase.seen_after_seconds * 1_000), outflow))
         return records
+
+
+class Stage:
+    """Honest records over which an incident can be begun, before or while they are drawn."""
+
+    def __init__(self, honest: Iterable[Record]) -> None:
+        self._honest = honest
+        self._due: deque[Record] = deque()
+        self._fixed_ms: dict[str, int] = {}
+
+    def begin(self, play: Play) -> None:
+        """Lay an incident over what is still to be drawn; what of it lies before that comes at once."""
+        self._due.extend(play.records())
+        self._fixed_ms |= play.fixed_prices()
+
+    def records(self) -> Iterator[Record]:
+        """All records in order of time; draws the honest ones once."""
+        for record in self._honest:
+            while self._due and self._due[0].timestamp_ms <= record.timestamp_ms:
+                yield self._due.popleft()
+            fixed_ms = self._fixed_ms.get(record.key) if record.topic == "prices" else None
+            if fixed_ms is None or record.timestamp_ms < fixed_ms:
+                yield record
+        yield from self._due

@@ -14,7 +14,7 @@ from monitor.decode import Decoded, Decoder, IntakeLimits
 from streams.settings import DEFAULT_POLICY
 from streams.simulate import Traffic, line, write_file
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, ScenarioRefusedError, TransferPhase, load, names
+from streams.simulation.scenario import Play, ScenarioRefusedError, Stage, TransferPhase, load, names
 from streams.simulation.world import ACCOUNT_KINDS, ASSETS, HOUR_SHARES, LAYERS
 
 START_MS = 1_717_129_000_000
@@ -23,6 +23,12 @@ START_MS = 1_717_129_000_000
 def parameters(**changes: object) -> ExchangeParameters:
     given = {"start_ms": START_MS, "seconds": 120.0, "requests_per_second": 20.0, "accounts": 300, "seed": 7, "finish": True} | changes
     return ExchangeParameters(**given)  # type: ignore[arg-type]  # a test's own table of arguments
+
+
+def laid_over(honest: list[Record], play: Play) -> list[Record]:
+    stage = Stage(honest)
+    stage.begin(play)
+    return list(stage.records())
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +54,7 @@ def test_opening_comes_before_the_first_request(records: list[Record]) -> None:
 
 def test_every_record_is_accepted_by_the_decoder(records: list[Record]) -> None:
     decoder = Decoder(DEFAULT_POLICY.assets, IntakeLimits())
-    played = list(Play(load("dmm-bitcoin-2024"), START_MS + 30_000).over(records))
-    for record in played:
+    for record in laid_over(records, Play(load("dmm-bitcoin-2024"), START_MS + 30_000)):
         decoded = decoder.decode(INPUT_BY_NAME[record.topic], record.key.encode(), orjson.dumps(record.value), record.timestamp_ms)
         assert isinstance(decoded, Decoded), (record, decoded)
 
@@ -152,7 +157,8 @@ def test_the_incident_is_one_redirected_transfer_of_the_public_amount() -> None:
 
 def test_an_incident_fixes_the_price_and_leaves_all_else(records: list[Record]) -> None:
     play = Play(load("dmm-bitcoin-2024"), START_MS + 30_000)
-    over = list(play.over(records))
+    over = laid_over(records, play)
+    assert all(before.timestamp_ms <= after.timestamp_ms for before, after in pairwise(over))
     late = [record for record in over if record.topic == "prices" and record.key == "BTC" and record.timestamp_ms >= START_MS + 30_000]
     assert [record.value["price"] for record in late] == ["10704212.8406"]
     honest = [record for record in records if record.topic != "prices" or record.key != "BTC" or record.timestamp_ms < START_MS + 30_000]
