@@ -5,6 +5,7 @@ Called by the command line at start; nothing is read again later.
 """
 
 import enum
+import os
 import pathlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,6 +92,11 @@ def configure(file: pathlib.Path | None = None, environment: Mapping[str, str] |
     for sentence in broken(settings):
         raise BadConfigurationError(sentence)
     return Configuration(settings, tuple(set_by))
+
+
+def process_environment() -> Mapping[str, str]:
+    """The environment of this process."""
+    return os.environ
 
 
 def schema() -> bytes:

@@ -54,6 +54,12 @@ def configure_logs(settings: LogSettings, secrets: Secrets | None = None, stream
     )
 
 
+def silence_libraries() -> None:
+    """Keep Kafka's client from telling what a command will say in one sentence."""
+    for name in ("aiokafka", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class _Mask:
     """Blanks values under names of secrets, and every secret that was resolved, wherever it stands."""
 

@@ -176,6 +176,11 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+def make_metrics(health: Health) -> Metrics:
+    """The metrics of one worker, on a registry of their own."""
+    return Metrics(CollectorRegistry(), health)
+
+
 class LatencyCollector(Collector):
     """The histogram from event to verdict: filled with a whole round at once, since one call a verdict would cost more than the verdict."""
 

@@ -1,0 +1,106 @@
+"""The root of the command line: global options, the groups of commands, and how every failure ends.
+
+Commands are in the files beside it. `main` is the console script; `run` is the same for tests, with the exit code as its value.
+"""
+
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from streams.cli import config, core, dead_letter, sources, study, topics
+from streams.cli import run as running
+from streams.cli.failures import REFUSED, CommandFailedError
+from streams.cli.given import Given
+from streams.secrets import SecretUnavailableError
+from streams.setting_fields import BadConfigurationError
+
+PROGRAM = "withdrawal-monitor"
+INTERRUPTED = 130
+DEFECT = 70
+"""Exit code for a defect of ours (EX_SOFTWARE): what a person can't mend."""
+ANYWHERE = ("--config", "--set")
+TRACEBACK = "--traceback"
+SENTENCES = (CommandFailedError, BadConfigurationError, SecretUnavailableError)
+
+app = typer.Typer(
+    name=PROGRAM,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Example: withdrawal-monitor demo",
+)
+for group, name in ((topics.app, "topics"), (config.app, "config"), (sources.app, "sources"), (dead_letter.app, "dead-letter"), (core.app, "core")):
+    app.add_typer(group, name=name)
+for commands in (running.app, study.app):
+    app.registered_commands += commands.registered_commands
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config_file: Annotated[
+        pathlib.Path | None,
+        typer.Option("--config", envvar="WITHDRAWAL_MONITOR_CONFIG", help="The configuration file (TOML). May stand anywhere.", show_default=False),
+    ] = None,
+    flags: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="One setting, as kafka.topic_prefix=x; repeatable. May stand anywhere.", show_default=False),
+    ] = None,
+    _traceback: Annotated[bool, typer.Option(TRACEBACK, help="For a defect of ours: show where it happened. May stand anywhere.")] = False,
+) -> None:
+    """Score every withdrawal of an exchange, mark what is suspected against the reserve, and say so at once."""
+    context.obj = Given(config_file, flags or ())
+
+
+def main() -> None:
+    """Run the command line with the process's own arguments and end the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code: 0 done, 2 refused with a sentence, 130 interrupted, 70 a defect of ours."""
+    try:
+        code = app(args=hoisted(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except SENTENCES as error:
+        return _fail(str(error), REFUSED)
+    except typer.TyperException as error:
+        message = error.format_message()
+        # Without a command the help has been shown already, and the message is empty.
+        return _fail(f"{message} ({PROGRAM} --help shows how.)", REFUSED) if message else REFUSED
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at its end
+        return 0
+    except Exception as error:  # noqa: BLE001  # the last place: a sentence for people, and all that is known for us
+        if TRACEBACK in arguments:
+            traceback.print_exc()
+        return _fail(f"This is a defect of {PROGRAM}: {type(error).__name__}: {error} ({TRACEBACK} shows where).", DEFECT)
+    return code if isinstance(code, int) else 0
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """The arguments with --config, --set and --traceback in front, wherever they stood."""
+    front: list[str] = []
+    rest: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            rest += [argument, *remaining]
+        elif argument in ANYWHERE:
+            front += [argument, *(value for value in (next(remaining, None),) if value is not None)]
+        elif argument == TRACEBACK or argument.startswith(tuple(f"{name}=" for name in ANYWHERE)):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code

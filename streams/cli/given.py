@@ -1,0 +1,53 @@
+"""What was given before the command: the configuration file and single settings; read when a command first needs them.
+
+Holds no command. Made by `streams.cli.app`, taken by every command from typer's context.
+"""
+
+import pathlib
+import sys
+import typing
+from collections.abc import Sequence
+from functools import cached_property
+
+import typer
+
+from streams.configuration import Configuration, configure, process_environment
+from streams.secrets import Secrets
+from streams.settings import LogSettings, Settings
+
+if typing.TYPE_CHECKING:
+    from streams.kafka import Kafka
+
+
+class Given:
+    """The configuration of this call, and what is made from it."""
+
+    def __init__(self, file: pathlib.Path | None, flags: Sequence[str]) -> None:
+        self.file = file
+        self.flags = tuple(flags)
+        self.secrets = Secrets()
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """File, environment and flags together. Raises BadConfigurationError."""
+        return configure(self.file, process_environment(), self.flags)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings. Raises BadConfigurationError."""
+        return self.configuration.settings
+
+    def kafka(self) -> "Kafka":
+        """What makes Kafka clients, for a command that ends by itself; its libraries keep quiet, since the command says what went wrong."""
+        from streams.kafka import Kafka
+        from streams.logs import configure_logs, silence_libraries
+
+        configure_logs(LogSettings(level="warning", format=self.settings.log.format), self.secrets, sys.stderr)
+        silence_libraries()
+        return Kafka(self.settings.kafka, self.secrets)
+
+
+def given(context: typer.Context) -> Given:
+    """The `Given` of this call."""
+    found: Given = context.find_root().obj
+    return found

@@ -1,0 +1,41 @@
+"""How commands show data: a table on a terminal, a line per row with tabs elsewhere, JSON where it was asked for.
+
+Knows no data. Called by the commands.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+ROW_SEPARATORS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool = False, title: str | None = None) -> None:
+    """Show rows of text under `columns`; JSON is a list of objects with the columns' names as keys."""
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim") if len(rows) > 1 else ())
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        Console().print(table)
+    else:
+        for row in rows:
+            print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row))
+
+
+def print_json(value: Any) -> None:
+    """Show a value as indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def say(sentence: str) -> None:
+    """Tell what was done, on standard error, so that standard output stays data."""
+    print(sentence, file=sys.stderr)
