@@ -39,7 +39,7 @@ class ControlReader:
         self._reading = asyncio.Lock()
         self._decoder = msgspec.json.Decoder(Control)
         self.rewinds: dict[str, AskedRewind] = {}
-        self.asked: set[tuple[str, int]] = set()
+        self.asked: set[tuple[str, int, str]] = set()
         self._quarantines: dict[str, dict[int, Literal["detectors", "entry"]]] = {}
         self.next_offset = 0
 
@@ -99,6 +99,6 @@ class ControlReader:
             return
         if isinstance(asked, Rewind):
             self.rewinds[asked.source] = AskedRewind(record.offset, asked)
-            self.asked.add((asked.source, asked.offset))
+            self.asked.add((asked.source, asked.offset, asked.asked_by))
         elif isinstance(asked, Quarantine):
             self._quarantines.setdefault(asked.journal_id, {})[asked.offset] = asked.scope

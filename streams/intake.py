@@ -9,8 +9,8 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
@@ -26,21 +26,16 @@ from streams.health import Condition, Health
 from streams.kafka import INTAKE_GROUP, Kafka
 from streams.metrics import Metrics
 from streams.openings import RETRIABLE, Opener, Opening, Resume, commit_metadata
-from streams.outputs import ProduceFailed, Shipment, partition_of
+from streams.outputs import ProduceFailedError, Shipment, partition_of
 from streams.ownership import Ownership
 from streams.settings import Settings
+from streams.stopping import STOP_TIMEOUT_S, StoppedError, Stopping, close
 
 log = structlog.stdlib.get_logger(__name__)
-Result = TypeVar("Result")
 
 PROGRESS_INTERVAL_S = 1.0
 OPEN_RETRY_S = 0.5
 POLL_WAIT_MS = 200  # how long a quiet round waits for records: also how soon progress and commits come due
-STOP_TIMEOUT_S = 8.0  # below what supervisors usually grant between SIGTERM and SIGKILL (10 s and more)
-
-
-class Stopped(Exception):
-    """The worker was asked to stop while it waited."""
 
 
 class Source:
@@ -85,8 +80,7 @@ class IntakeWorker:
         self._journal = kafka.names.full(JOURNAL)
         self._dead_letter = kafka.names.full(DEAD_LETTER)
         self._opener = Opener(kafka, kafka.names.group(INTAKE_GROUP))
-        self._stopping = asyncio.Event()
-        self._finished = asyncio.Event()
+        self._stopping = Stopping()
         self._sources: dict[TopicPartition, Source] = {}
         self._opened_generation = -1
         self._in_flight: asyncio.Task[None] | None = None
@@ -95,7 +89,7 @@ class IntakeWorker:
         self._commit_due_s = 0.0
 
     async def run(self) -> None:
-        """Read until stopped. Raises ProduceFailed or KafkaError when this worker must not go on."""
+        """Read until stopped. Raises ProduceFailedError or KafkaError when this worker must not go on."""
         self._consumer = self._kafka.group_consumer(INTAKE_GROUP, self._settings.fetch_wait_ms)
         self._producer = self._kafka.producer()
         self._control = ControlReader(self._kafka)
@@ -107,18 +101,18 @@ class IntakeWorker:
             following = asyncio.create_task(self._control.follow(self._control_changed))
             topics = [self._kafka.names.full(name) for name in (*(topic.name for topic in INPUTS), RETRIES)]
             self._consumer.subscribe(topics, listener=self._ownership)
-            await self._unless_stopped(self._consumer.start())
+            await self._stopping.unless(self._consumer.start())
             while True:
                 await self._step(following)
-        except Stopped:
+        except StoppedError:
             log.info("intake stops", sources=len(self._sources))
         finally:
             await self._finish(following)
 
     async def stop(self) -> None:
         """Ask the loop to end and wait until what is in flight is acknowledged and committed."""
-        self._stopping.set()
-        await self._finished.wait()
+        self._stopping.ask()
+        await self._stopping.done.wait()
 
     async def _step(self, following: "asyncio.Task[None]") -> None:
         if following.done():
@@ -140,7 +134,10 @@ class IntakeWorker:
         self._sources = {}
         if partitions:
             try:
-                resumes = await self._unless_stopped(self._opener.committed(partitions))
+                if not await self._stopping.unless(self._opener.journal_begun()):
+                    await self._retry_later("sources can't be opened yet", "the journal has no term: no core has owned it")
+                    return
+                resumes = await self._stopping.unless(self._opener.committed(partitions))
                 opened = await self._open(generation, resumes)
             except RETRIABLE as error:
                 await self._retry_later("sources can't be opened yet", error)
@@ -173,7 +170,7 @@ class IntakeWorker:
         short = self._kafka.names.short
         names = {partition: f"{short(partition.topic)}/{partition.partition}" for partition in resumes}
         rewinds = {partition: self._control.rewinds[name] for partition, name in names.items() if name in self._control.rewinds}
-        openings = await self._unless_stopped(self._opener.plan(resumes, rewinds))
+        openings = await self._stopping.unless(self._opener.plan(resumes, rewinds))
         await self._settle()
         if generation != self._ownership.generation:
             return False
@@ -224,11 +221,11 @@ class IntakeWorker:
             self._ship(taken)
         if time.monotonic() >= self._commit_due_s:
             self._commit_due_s = time.monotonic() + self._settings.commit_interval_ms / 1_000
-            await self._unless_stopped(self._commit(self._sources))
+            await self._stopping.unless(self._commit(self._sources))
 
     async def _fetch(self, generation: int) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
-            fetched: Mapping[TopicPartition, Sequence[Any]] = await self._unless_stopped(
+            fetched: Mapping[TopicPartition, Sequence[Any]] = await self._stopping.unless(
                 self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=self._settings.records_per_round_max)
             )
         except NoOffsetForPartitionError:
@@ -300,12 +297,12 @@ class IntakeWorker:
         self._metrics.intake_round_time(time.monotonic() - what.began_s)
 
     async def _settle(self) -> None:
-        """Wait until the round in flight is acknowledged. Raises ProduceFailed if it can't be."""
+        """Wait until the round in flight is acknowledged. Raises ProduceFailedError if it can't be."""
         if self._in_flight is None:
             return
         try:
-            await self._unless_stopped(asyncio.shield(self._in_flight))
-        except ProduceFailed as error:
+            await self._stopping.unless(asyncio.shield(self._in_flight))
+        except ProduceFailedError as error:
             self._metrics.produce_failed("intake")
             self._health.set(Condition.PRODUCE_FAILED, f"Intake stopped: {error}.")
             raise
@@ -336,26 +333,12 @@ class IntakeWorker:
 
     # ---- waiting and ending
 
-    async def _unless_stopped(self, awaitable: Awaitable[Result]) -> Result:
-        task = asyncio.ensure_future(awaitable)
-        if not task.done():
-            stopping = asyncio.create_task(self._stopping.wait())
-            try:
-                await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                if not task.done():
-                    task.cancel()
-        if not task.done():
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
-            raise Stopped
-        return task.result()
-
-    async def _retry_later(self, what: str, error: BaseException) -> None:
-        log.warning(what, error=str(error) or type(error).__name__)
-        self._health.set(Condition.INTAKE_STOPPED, f"Intake waits: {what} ({error}).")
-        await self._unless_stopped(asyncio.sleep(OPEN_RETRY_S))
+    async def _retry_later(self, what: str, why: str | BaseException) -> None:
+        sentence = f"Intake waits: {what} ({str(why) or type(why).__name__})."
+        if self._health.conditions().get(Condition.INTAKE_STOPPED) != sentence:
+            log.warning("intake waits", why=sentence)
+        self._health.set(Condition.INTAKE_STOPPED, sentence)
+        await self._stopping.unless(asyncio.sleep(OPEN_RETRY_S))
 
     async def _finish(self, following: "asyncio.Task[None] | None") -> None:
         try:
@@ -367,12 +350,9 @@ class IntakeWorker:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await following
-        for client in (self._consumer, self._control, self._producer):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_TIMEOUT_S / 2):
-                    await client.stop()
+        await close(self._consumer, self._control, self._producer)
         self._metrics.intake_sources(0, 0)
-        self._finished.set()
+        self._stopping.done.set()
 
 
 def _clock_ms() -> int:

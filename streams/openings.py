@@ -11,6 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from monitor.contracts.topics import JOURNAL
 from monitor.intake import digest
 from streams.control import AskedRewind
 from streams.kafka import Kafka
@@ -60,12 +61,24 @@ class Opener:
             await admin.close()
         return {partition: _resume(stored.get(partition)) for partition in wanted}
 
+    async def journal_begun(self) -> bool:
+        """Whether the journal has an entry: its first one must be a term, which only the core's owner writes. Raises KafkaError or TimeoutError."""
+        journal = TopicPartition(self._kafka.names.full(JOURNAL), 0)
+        reader = self._kafka.reader()
+        await reader.start()
+        try:
+            ends: Mapping[TopicPartition, int] = await reader.end_offsets([journal])
+        finally:
+            await reader.stop()
+        return ends[journal] > 0
+
     async def plan(self, resumes: Mapping[TopicPartition, Resume], rewinds: Mapping[TopicPartition, AskedRewind]) -> dict[TopicPartition, Opening]:
         """One opening per partition of `resumes`, from what the log holds now. Raises KafkaError or TimeoutError."""
         reader = self._kafka.reader()
         await reader.start()
         try:
-            partitions = list(resumes)
+            partitions = sorted(resumes)
+            _know(reader, partitions)
             starts = await reader.beginning_offsets(partitions)
             ends = await reader.end_offsets(partitions)
             placed = {partition: place(resumes[partition], rewinds.get(partition), starts[partition], ends[partition]) for partition in partitions}
@@ -104,6 +117,14 @@ def _resume(stored: Any) -> Resume:
     number = metadata.removeprefix(REWOUND)
     obeyed = int(number) if metadata.startswith(REWOUND) and number.lstrip("-").isdecimal() else NEVER_REWOUND
     return Resume(stored.offset, obeyed)
+
+
+def _know(reader: Any, partitions: Iterable[TopicPartition]) -> None:
+    """Have the reader learn all topics at once; asked for offsets of unknown topics, it learns one per 100 ms."""
+    reader.assign(list(partitions))
+    for partition in partitions:
+        reader.pause(partition)
+        reader.seek(partition, 0)
 
 
 async def _digests_before(reader: Any, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, str | None]:

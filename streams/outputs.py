@@ -14,7 +14,7 @@ Headers = Sequence[tuple[str, bytes]]
 Partition = tuple[str, int]
 
 
-class ProduceFailed(Exception):
+class ProduceFailedError(Exception):
     """A batch was not acknowledged. Whoever wrote must stop: later batches would leave a hole."""
 
 
@@ -59,7 +59,7 @@ class Shipment:
                 append(timestamp=timestamp_ms, key=None, value=value)
 
     async def deliver(self) -> list[Any]:
-        """Send all and wait until all is acknowledged; gives the acknowledgements' metadata. Raises ProduceFailed at the first failure."""
+        """Send all and wait until all is acknowledged; gives the acknowledgements' metadata. Raises ProduceFailedError at the first failure."""
         acknowledged: list[Any] = []
         for wave in itertools.zip_longest(*self._batches.values()):
             waiting = [
@@ -67,7 +67,7 @@ class Shipment:
             ]
             for result in await asyncio.gather(*waiting, return_exceptions=True):
                 if isinstance(result, BaseException):
-                    raise ProduceFailed(f"a write to Kafka failed: {result!r}") from result
+                    raise ProduceFailedError(f"a write to Kafka failed: {result!r}") from result
                 acknowledged.append(result)
         self._batches = {}
         return acknowledged
@@ -76,5 +76,5 @@ class Shipment:
         try:
             future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
         except Exception as error:
-            raise ProduceFailed(f"a batch for {topic}/{partition} could not be sent: {error!r}") from error
+            raise ProduceFailedError(f"a batch for {topic}/{partition} could not be sent: {error!r}") from error
         return future

@@ -1,0 +1,57 @@
+"""Being asked to stop: whatever a service waits for, it waits for that or the end, whichever comes first.
+
+Called by intake and core.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+STOP_TIMEOUT_S = 8.0  # for the last round; below what supervisors usually grant between SIGTERM and SIGKILL (10 s and more)
+CLOSE_TIMEOUT_S = 4.0  # for each client of Kafka: a producer whose broker is away would flush for ever
+
+
+class StoppedError(Exception):
+    """The service was asked to stop while it waited."""
+
+
+class Stopping:
+    """One per service. `ask` once; `done` when the service has ended."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self.done = asyncio.Event()
+
+    def ask(self) -> None:
+        """Have every wait end."""
+        self._asked.set()
+
+    def asked(self) -> bool:
+        """Whether the service is to stop."""
+        return self._asked.is_set()
+
+    async def unless(self, awaitable: Awaitable[Result]) -> Result:
+        """The awaitable's result. Raises StoppedError, after cancelling it, if the service is asked to stop first."""
+        task = asyncio.ensure_future(awaitable)
+        asked = asyncio.create_task(self._asked.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            if not task.done():
+                task.cancel()
+        if task.cancelled() or not task.done():
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+            raise StoppedError
+        return task.result()
+
+
+async def close(*clients: Any) -> None:
+    """Stop clients of Kafka, each within its time; what they raise while they go is of no use to anyone."""
+    for client in clients:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await client.stop()
