@@ -6,7 +6,9 @@ Called by `monitor.scoring`.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from detectors.contract import Detector
+import numpy as np
+
+from detectors.contract import BLOCK_OBSERVATIONS, Detector, Run
 from detectors.half_space_trees import HalfSpaceTrees
 from detectors.observer import Observer
 from detectors.panel import Panel
@@ -55,3 +57,13 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> P
     """
     parts = Parts(TailBins(len(NAMES)), young_address_ms)
     return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in DETECTORS])
+
+
+def compile_kernels() -> None:
+    """Compile all kernels, or load them from the cache: seconds that a service spends before it takes its first event."""
+    panel = make()
+    panel.reserve({"account": 1, "address": 1, "asset": 1, "wallet": 1})
+    n = BLOCK_OBSERVATIONS
+    row = np.zeros(n, np.int32)
+    panel.fold(Run(np.arange(n, dtype=np.int64), row, row, row, row, np.ones(n), np.ones(n)))
+    panel.learn(np.ones(n, np.bool_))
