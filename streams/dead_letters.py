@@ -90,8 +90,8 @@ async def letters(kafka: Kafka, wanted: Wanted) -> AsyncIterator[Letter]:
 async def send_again(kafka: Kafka, chosen: Sequence[Letter], corrected: bytes | None = None) -> None:
     """Write the letters to `retries`, with `corrected` as the value if it is given; returns when all are acknowledged. Raises KafkaError."""
     producer = kafka.producer()
-    await producer.start()
     try:
+        await producer.start()
         for letter in chosen:
             value = letter.value if corrected is None else corrected
             await producer.send_and_wait(kafka.names.full(RETRIES), value=value, key=letter.key, headers=retry_headers(letter.position))

@@ -11,11 +11,8 @@ from monitor import entries
 from monitor.contracts.control import Control, Quarantine, Rewind
 from monitor.contracts.topics import CONTROL, INPUT_BY_NAME, JOURNAL, RETRIES
 from streams.kafka import Kafka
+from streams.refusals import RefusedError
 from streams.topic_reader import Bounds, topic_bounds, whole_topic
-
-
-class RefusedError(Exception):
-    """What was asked can't be right; the message is one sentence."""
 
 
 async def source_bounds(kafka: Kafka, source: str) -> Bounds:
@@ -33,7 +30,7 @@ async def rewind(kafka: Kafka, asked: Rewind) -> None:
     """Ask intake to read a source again from an offset that it holds. Raises RefusedError, TopicMissingError or KafkaError."""
     bounds = await source_bounds(kafka, asked.source)
     if not bounds.start <= asked.offset <= bounds.end:
-        raise RefusedError(f"Source {asked.source} holds the offsets {bounds.start} to {bounds.end - 1}; it can't be read from {asked.offset}.")
+        raise RefusedError(f"Source {asked.source} holds {bounds}; it can't be read from {asked.offset}.")
     await _ask(kafka, asked)
 
 
@@ -45,7 +42,7 @@ async def accept(kafka: Kafka, source: str, position: str, actor: str, reason: s
         raise RefusedError(f'The position must be an offset, start or end; not "{position}".')
     offset = named[position] if position in named else int(position)
     if not bounds.start <= offset <= bounds.end:
-        raise RefusedError(f"Source {source} holds the offsets {bounds.start} to {bounds.end - 1}; it can't be accepted from {offset}.")
+        raise RefusedError(f"Source {source} holds {bounds}; it can't be accepted from {offset}.")
     await _write(kafka, JOURNAL, entries.source_accepted(source, offset, actor, reason, clock_ms))
     return offset
 
@@ -54,7 +51,7 @@ async def quarantine(kafka: Kafka, asked: Quarantine) -> None:
     """Ask the core to keep one journal entry from the detectors or to leave it out. Raises RefusedError, TopicMissingError or KafkaError."""
     bounds = (await topic_bounds(kafka, JOURNAL))[0]
     if not bounds.start <= asked.offset < bounds.end:
-        raise RefusedError(f"The journal holds the offsets {bounds.start} to {bounds.end - 1}; there is no entry {asked.offset}.")
+        raise RefusedError(f"The journal holds {bounds}; there is no entry {asked.offset}.")
     await _ask(kafka, asked)
 
 
@@ -77,8 +74,8 @@ async def _ask(kafka: Kafka, asked: Control) -> None:
 
 async def _write(kafka: Kafka, topic: str, value: bytes) -> None:
     producer = kafka.producer()
-    await producer.start()
     try:
+        await producer.start()
         await producer.send_and_wait(kafka.names.full(topic), value=value, partition=0)
     finally:
         await producer.stop()

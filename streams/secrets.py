@@ -7,11 +7,13 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from streams.refusals import RefusedError
+
 MASK = "***"
 MASKED_LENGTH_MIN = 4  # a shorter value would blank out ordinary words of a log line
 
 
-class SecretUnavailableError(Exception):
+class SecretUnavailableError(RefusedError):
     """A reference can't be resolved; the message is one sentence and holds no value."""
 
 

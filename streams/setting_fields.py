@@ -13,11 +13,13 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from streams.refusals import RefusedError
+
 Path = tuple[str, ...]
 Tree = dict[str, Any]
 
 
-class BadConfigurationError(Exception):
+class BadConfigurationError(RefusedError):
     """What was configured can't be used; the message is one sentence with the field and what is allowed."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from streams.kafka import Kafka
+from streams.refusals import RefusedError
 
 WAIT_MS = 500
 
@@ -19,8 +20,11 @@ class Bounds(NamedTuple):
     start: int
     end: int
 
+    def __str__(self) -> str:
+        return f"the offsets {self.start} to {self.end - 1}" if self.end > self.start else f"nothing (its next offset is {self.end})"
 
-class TopicMissingError(Exception):
+
+class TopicMissingError(RefusedError):
     """The topic isn't on the broker; the message is one sentence."""
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from streams.health import Health
 from streams.metrics import Metrics
+from streams.refusals import RefusedError
 from streams.settings import WebSettings
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,7 +31,7 @@ class Web:
         return f"http://{host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen. Raises OSError if the address is taken or isn't ours."""
+        """Listen. Raises RefusedError if the address is taken or isn't ours."""
         app = web.Application()
         app.add_routes(
             [
@@ -44,9 +45,10 @@ class Web:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
-        except OSError:
+        except OSError as error:
             await self.stop()
-            raise
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise RefusedError(f"The worker's site can't listen on {where}: {error.strerror} (settings web.host and web.port).") from error
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

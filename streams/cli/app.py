@@ -3,7 +3,6 @@
 Commands are in the files beside it. `main` is the console script; `run` is the same for tests, with the exit code as its value.
 """
 
-import os
 import pathlib
 import sys
 import traceback
@@ -14,24 +13,24 @@ import typer
 
 from streams.cli import config, core, dead_letter, sources, study, topics
 from streams.cli import run as running
-from streams.cli.failures import REFUSED, CommandFailedError
 from streams.cli.given import Given
-from streams.secrets import SecretUnavailableError
-from streams.setting_fields import BadConfigurationError
+from streams.refusals import RefusedError
 
 PROGRAM = "withdrawal-monitor"
+REFUSED = 2
+"""Exit code of everything that a person can mend: usage, configuration, a broker that isn't there."""
 INTERRUPTED = 130
 DEFECT = 70
 """Exit code for a defect of ours (EX_SOFTWARE): what a person can't mend."""
 ANYWHERE = ("--config", "--set")
 TRACEBACK = "--traceback"
-SENTENCES = (CommandFailedError, BadConfigurationError, SecretUnavailableError)
 
 app = typer.Typer(
     name=PROGRAM,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help comes in half the time of rich help
     epilog="Example: withdrawal-monitor demo",
 )
 for group, name in ((topics.app, "topics"), (config.app, "config"), (sources.app, "sources"), (dead_letter.app, "dead-letter"), (core.app, "core")):
@@ -66,17 +65,14 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code: 0 done, 2 refused with a sentence, 130 interrupted, 70 a defect of ours."""
     try:
         code = app(args=hoisted(arguments), prog_name=PROGRAM, standalone_mode=False)
-    except SENTENCES as error:
+    except RefusedError as error:
         return _fail(str(error), REFUSED)
     except typer.TyperException as error:
-        message = error.format_message()
+        message = error.format_message().replace(": Value error, ", ": ")  # the library's own words for a wrong choice
         # Without a command the help has been shown already, and the message is empty.
         return _fail(f"{message} ({PROGRAM} --help shows how.)", REFUSED) if message else REFUSED
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at its end
-        return 0
     except Exception as error:  # noqa: BLE001  # the last place: a sentence for people, and all that is known for us
         if TRACEBACK in arguments:
             traceback.print_exc()

@@ -7,9 +7,8 @@ import typer
 
 from streams.cli.given import given
 from streams.cli.printing import print_rows, say
-from streams.configuration import configure, process_environment, schema
 
-app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command(epilog="Example: withdrawal-monitor config check /etc/withdrawal-monitor.toml")
@@ -18,6 +17,8 @@ def check(
     file: Annotated[pathlib.Path | None, typer.Argument(help="The file to check; what --config names if not given.")] = None,
 ) -> None:
     """Check a configuration file together with the environment and --set: one sentence if something is wrong, exit code 2."""
+    from streams.configuration import configure, process_environment
+
     chosen = given(context)
     configuration = chosen.configuration if file is None else configure(file, process_environment(), chosen.flags)
     said = len({path for path, _ in configuration.set_by})
@@ -44,4 +45,6 @@ def show(
 @app.command("schema", epilog="Example: withdrawal-monitor config schema > config.schema.json")
 def show_schema() -> None:
     """Print the JSON Schema of the configuration."""
+    from streams.configuration import schema
+
     print(schema().decode())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monitor.contracts.control import Quarantine
     from streams.kafka import Kafka
 
-app = typer.Typer(help="Decide for the core.", no_args_is_help=True)
+app = typer.Typer(help="Decide for the core.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -44,7 +44,7 @@ def quarantine(
         clock_ms = round(time.time() * 1_000)
         return Quarantine(journal_id=journal, offset=offset, scope=scope, asked_by=actor_name(actor), asked_at_ms=clock_ms, reason=reason)
 
-    run_with_kafka(_quarantine(chosen.kafka(), asked, journal_id), chosen.settings.kafka)
+    run_with_kafka(_quarantine(chosen.kafka(), asked, journal_id), chosen.settings.kafka.bootstrap_servers)
     say(f"Asked: entry {offset} is quarantined ({scope}).")
 
 

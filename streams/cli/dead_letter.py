@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.failures import CommandFailedError, run_with_kafka
+from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
 from streams.cli.printing import print_json, print_rows, say
+from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
     from streams.dead_letters import Facts, Letter, Wanted
     from streams.kafka import Kafka
 
-app = typer.Typer(help="List rejected records, and send them again after a fix.", no_args_is_help=True)
+app = typer.Typer(help="List rejected records, and send them again after a fix.", no_args_is_help=True, rich_markup_mode=None)
 RETRIED_BYTES_MAX = 256 * 1024 * 1024
 
 Topic = Annotated[str | None, typer.Option("--topic", help="Only of this input topic (name without the prefix).")]
@@ -34,7 +35,7 @@ def list_letters(
     from streams.dead_letters import Wanted
 
     chosen = given(context)
-    shown, total = run_with_kafka(_newest(chosen.kafka(), Wanted(topic, reason), limit), chosen.settings.kafka)
+    shown, total = run_with_kafka(_newest(chosen.kafka(), Wanted(topic, reason), limit), chosen.settings.kafka.bootstrap_servers)
     if as_json:
         print_json(shown)
     else:
@@ -61,17 +62,17 @@ def retry(
 
     chosen = given(context)
     if not (positions or topic or reason or everything):
-        raise CommandFailedError("Say which dead letters: positions, --topic, --reason or --all.")
+        raise RefusedError("Say which dead letters: positions, --topic, --reason or --all.")
     if value is not None and len(positions or ()) != 1:
-        raise CommandFailedError("A corrected value repairs one record: give exactly one position with --value.")
+        raise RefusedError("A corrected value repairs one record: give exactly one position with --value.")
     try:
         wanted = Wanted(topic, reason, frozenset(parse_position(text) for text in positions or ()))
         corrected = None if value is None else value.read_bytes()
     except ValueError as error:
-        raise CommandFailedError(str(error)) from error
+        raise RefusedError(str(error)) from error
     except OSError as error:
-        raise CommandFailedError(f"The file {value} can't be read: {error.strerror}.") from error
-    sent = run_with_kafka(_retry(chosen.kafka(), wanted, corrected, dry_run=dry_run), chosen.settings.kafka)
+        raise RefusedError(f"The file {value} can't be read: {error.strerror}.") from error
+    sent = run_with_kafka(_retry(chosen.kafka(), wanted, corrected, dry_run=dry_run), chosen.settings.kafka.bootstrap_servers)
     for letter in sent:
         print(f"{letter.position}\t{letter.facts.reason}\t{'corrected' if corrected is not None else 'as it was'}")
     say(f"{len(sent)} {'would be sent' if dry_run else 'sent'} to retries.")
@@ -96,16 +97,16 @@ async def _retry(kafka: "Kafka", wanted: "Wanted", corrected: bytes | None, *, d
     size_bytes = 0
     async for letter in letters(kafka, wanted):
         if corrected is None and not letter.facts.whole:
-            raise CommandFailedError(
+            raise RefusedError(
                 f"The value of {letter.position} was cut ({letter.facts.value_bytes} bytes in all): take it from its source and give it with --value."
             )
         chosen.append(letter)
         size_bytes += len(letter.value or b"")
         if size_bytes > RETRIED_BYTES_MAX:
-            raise CommandFailedError(f"More than {RETRIED_BYTES_MAX} bytes at once; choose fewer with --topic, --reason or positions.")
+            raise RefusedError(f"More than {RETRIED_BYTES_MAX} bytes at once; choose fewer with --topic, --reason or positions.")
     missing = wanted.positions - {letter.position for letter in chosen}
     if missing:
-        raise CommandFailedError(f"There is no dead letter of {', '.join(str(position) for position in sorted(missing))}.")
+        raise RefusedError(f"There is no dead letter of {', '.join(str(position) for position in sorted(missing))}.")
     if chosen and not dry_run:
         await send_again(kafka, chosen, corrected)
     return chosen

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 ROW_SEPARATORS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
 
@@ -33,6 +31,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json
 
 def print_json(value: Any) -> None:
     """Show a value as indented JSON."""
+    import msgspec
+
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 

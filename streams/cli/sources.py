@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli.failures import CommandFailedError, run_with_kafka
+from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
 from streams.cli.printing import print_json, print_rows, say
+from streams.refusals import RefusedError
 
-app = typer.Typer(help="Show, rewind and accept sources (partitions of input topics).", no_args_is_help=True)
+app = typer.Typer(help="Show, rewind and accept sources (partitions of input topics).", no_args_is_help=True, rich_markup_mode=None)
 ANSWER_TIMEOUT_S = 5.0
 
 Source = Annotated[str, typer.Argument(help="topic/partition, the topic without the prefix: withdrawals/3.", show_default=False)]
@@ -44,14 +45,14 @@ def show(
 
 
 def _ask(urls: list[str]) -> dict[str, Any]:
-    """The picture of the first worker that owns the core. Raises CommandFailedError."""
+    """The picture of the first worker that owns the core. Raises RefusedError."""
     import urllib.error
     import urllib.request
 
     answered = False
     for url in urls:
         if not url.startswith(("http://", "https://")):
-            raise CommandFailedError(f'A worker\'s site is written as http://host:port; not "{url}".')
+            raise RefusedError(f'A worker\'s site is written as http://host:port; not "{url}".')
         try:
             with urllib.request.urlopen(url.rstrip("/") + "/sources", timeout=ANSWER_TIMEOUT_S) as response:  # noqa: S310  # checked above
                 found: dict[str, Any] = json.load(response)
@@ -61,8 +62,8 @@ def _ask(urls: list[str]) -> dict[str, Any]:
         except (OSError, ValueError):
             continue
     if answered:
-        raise CommandFailedError(f"No worker at {', '.join(urls)} owns the core now; give the others' sites with --url.")
-    raise CommandFailedError(f"No worker answers at {', '.join(urls)}; give its site with --url (settings web.host and web.port).")
+        raise RefusedError(f"No worker at {', '.join(urls)} owns the core now; give the others' sites with --url.")
+    raise RefusedError(f"No worker answers at {', '.join(urls)}; give its site with --url (settings web.host and web.port).")
 
 
 @app.command(epilog='Example: withdrawal-monitor sources rewind withdrawals/3 1200 --reason "hole after the restart of 4 May"')
@@ -78,7 +79,7 @@ def rewind(
     from streams import interventions
 
     asked = Rewind(source=source, offset=offset, asked_by=actor_name(actor), asked_at_ms=round(time.time() * 1_000), reason=reason)
-    run_with_kafka(interventions.rewind(given(context).kafka(), asked), given(context).settings.kafka)
+    run_with_kafka(interventions.rewind(given(context).kafka(), asked), given(context).settings.kafka.bootstrap_servers)
     say(f"Asked: {source} is read again from {offset} by the intake that owns it.")
 
 
@@ -95,5 +96,5 @@ def accept(
 
     chosen = given(context)
     body = interventions.accept(chosen.kafka(), source, position, actor, reason, round(time.time() * 1_000))
-    offset = run_with_kafka(body, chosen.settings.kafka)
+    offset = run_with_kafka(body, chosen.settings.kafka.bootstrap_servers)
     say(f"Accepted: {source} goes on from {offset}.")

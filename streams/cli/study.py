@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.failures import CommandFailedError, run_with_kafka
+from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
 from streams.cli.printing import print_json, say
+from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
     from streams.replay import Replayed
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SIMULATED_START_MS = 1_767_571_200_000  # 2026-01-05 00:00 UTC: a fixed start, so that the same seed gives the same file
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(epilog="Example: withdrawal-monitor replay incident.jsonl.gz --out decided/")
@@ -37,9 +38,9 @@ def replay(
     from streams.replay_lines import FileRefusedError
 
     if (file is None) == (not from_kafka):
-        raise CommandFailedError("Give either a file to replay or --from-kafka.")
+        raise RefusedError("Give either a file to replay or --from-kafka.")
     if compare and file is not None:
-        raise CommandFailedError("--compare needs published outputs, so it goes with --from-kafka only.")
+        raise RefusedError("--compare needs published outputs, so it goes with --from-kafka only.")
     chosen = given(context)
     try:
         if file is None:
@@ -47,9 +48,9 @@ def replay(
         else:
             replayed, comparison = offline.replay_file(file, chosen.settings, out=out), None
     except (FileRefusedError, offline.ReplayFailedError) as error:
-        raise CommandFailedError(str(error)) from error
+        raise RefusedError(str(error)) from error
     except OSError as error:
-        raise CommandFailedError(f"The outputs can't be written to {out}: {error.strerror}.") from error
+        raise RefusedError(f"The outputs can't be written to {out}: {error.strerror}.") from error
     if as_json:
         sys.stdout.write(offline.as_json(replayed).decode())
     else:
@@ -62,15 +63,15 @@ def replay(
 def _from_kafka(chosen: Given, out: pathlib.Path | None, *, compare: bool) -> "tuple[Replayed, Comparison | None]":
     from streams.replay_kafka import replay_journal
 
-    return run_with_kafka(replay_journal(chosen.kafka(), out=out, compare=compare), chosen.settings.kafka)
+    return run_with_kafka(replay_journal(chosen.kafka(), out=out, compare=compare), chosen.settings.kafka.bootstrap_servers)
 
 
 def _say_comparison(comparison: "Comparison") -> None:
-    """Say whether the published outputs are what the fold gives. Raises CommandFailedError if they aren't."""
+    """Say whether the published outputs are what the fold gives. Raises RefusedError if they aren't."""
     if not comparison.equal:
         rest = comparison.differences_count - len(comparison.differences)
         more = [f"and {rest} more"] if rest else []
-        raise CommandFailedError("\n".join(["The published outputs are NOT what the fold gives:", *comparison.differences, *more]))
+        raise RefusedError("\n".join(["The published outputs are NOT what the fold gives:", *comparison.differences, *more]))
     say(f"The {comparison.compared} outputs published up to journal offset {comparison.until} are what the fold gives, byte for byte.")
 
 
@@ -91,7 +92,7 @@ def simulate(
 ) -> None:
     """Write the records of a simulated exchange, honest or with an incident laid over it, to a file for `replay` or to Kafka."""
     if (out is None) == (not to_kafka):
-        raise CommandFailedError("Give either --out FILE or --to-kafka.")
+        raise RefusedError("Give either --out FILE or --to-kafka.")
     from streams.simulate import Traffic, write_file
     from streams.simulation import scenario
     from streams.simulation.exchange import ExchangeParameters
@@ -100,7 +101,7 @@ def simulate(
     try:
         played = None if incident is None else scenario.load(incident)
     except scenario.ScenarioRefusedError as error:
-        raise CommandFailedError(str(error)) from error
+        raise RefusedError(str(error)) from error
     parameters = ExchangeParameters(start_ms=start_ms, seconds=seconds, requests_per_second=rate, accounts=accounts, seed=seed, finish=finish)
     traffic = Traffic(parameters, played, incident_after)
     if out is None:
@@ -109,7 +110,7 @@ def simulate(
         try:
             simulated = write_file(traffic, out)
         except OSError as error:
-            raise CommandFailedError(f"The file {out} can't be written: {error.strerror}.") from error
+            raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     if as_json:
         print_json({"records": simulated.records, "losses": [list(loss) for loss in simulated.losses]})
     else:
@@ -121,4 +122,4 @@ def simulate(
 def _to_kafka(chosen: Given, traffic: "Traffic", *, real_pace: bool) -> "Simulated":
     from streams.simulate import write_kafka
 
-    return run_with_kafka(write_kafka(chosen.kafka(), traffic, real_pace=real_pace), chosen.settings.kafka)
+    return run_with_kafka(write_kafka(chosen.kafka(), traffic, real_pace=real_pace), chosen.settings.kafka.bootstrap_servers)

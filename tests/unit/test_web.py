@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from monitor.gauges import Gauges, SourceUse
 from streams.health import Condition, Health
 from streams.metrics import Metrics
+from streams.refusals import RefusedError
 from streams.settings import WebSettings
 from streams.web import Web
 
@@ -83,7 +84,7 @@ async def test_sources_are_told_by_the_owner_only(site: Site) -> None:
 
 async def test_a_taken_port_is_an_error_and_leaves_nothing_open(site: Site) -> None:
     other = Web(WebSettings(port=site.web.port), site.health, site.metrics)
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(RefusedError, match=r"in use \(settings web.host and web.port\)"):
         await other.start()
     await other.stop()
 
