@@ -83,9 +83,14 @@ async def journal_id_of(kafka: Kafka) -> tuple[str, int]:
 
 
 async def replay_journal(
-    kafka: Kafka, *, out: Path | None = None, compare: bool = False, progress: Progress | None = None
+    kafka: Kafka,
+    *,
+    out: Path | None = None,
+    compare: bool = False,
+    progress: Progress | None = None,
+    published_wait_seconds: float = PUBLISHED_WAIT_SECONDS,
 ) -> tuple[Replayed, Comparison | None]:
-    """Fold the journal as it stands now; with `compare`, against the published outputs.
+    """Fold the journal as it stands now; with `compare`, against the published outputs, for which it waits a while if a core is running.
 
     Raises
     ------
@@ -97,7 +102,7 @@ async def replay_journal(
     journal_id, end = await journal_id_of(kafka)
     published = None
     if compare:
-        await _wait_published(kafka, end)
+        await _wait_published(kafka, end, published_wait_seconds)
         published = Published()
         await published.read(kafka, journal_id)
     control = ControlReader(kafka)
@@ -181,9 +186,9 @@ async def _batches(kafka: Kafka, end: int, progress: Progress | None) -> AsyncIt
         yield batch
 
 
-async def _wait_published(kafka: Kafka, end: int) -> None:
+async def _wait_published(kafka: Kafka, end: int, seconds: float) -> None:
     """Return when the core has published something beyond the journal's end, or after a while if no core runs."""
-    deadline = time.monotonic() + PUBLISHED_WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     partition = TopicPartition(kafka.names.full("coverage"), 0)
     reader = kafka.reader()
     await reader.start()

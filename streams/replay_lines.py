@@ -71,7 +71,8 @@ class ReplayLines:
         """Raises FileRefusedError if the file can't be read to its end."""
         number = 0
         try:
-            with self._open() as file:
+            with self.path.open("rb") as stored:
+                file = self._unpacked(stored)
                 while line := file.readline(LINE_BYTES_MAX):
                     number += 1
                     if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
@@ -84,14 +85,12 @@ class ReplayLines:
         except OSError as error:
             raise FileRefusedError(f"{self.path} can't be read: {error.strerror or error}.") from None
 
-    def _open(self) -> IO[bytes]:
-        file = self.path.open("rb")
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        file.seek(0)
+    def _unpacked(self, stored: IO[bytes]) -> IO[bytes]:
+        packed = stored.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        stored.seek(0)
         if not packed and self.path.suffix == ".gz":
-            file.close()
             raise FileRefusedError(f"{self.path} ends in .gz, but it isn't gzip.")
-        return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]  # GzipFile reads as any binary file does
+        return gzip.GzipFile(fileobj=stored) if packed else stored  # type: ignore[return-value]  # GzipFile reads as any binary file does
 
     def _record(self, number: int, line: bytes) -> ReplayRecord | BadLine:
         try:

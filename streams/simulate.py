@@ -22,6 +22,8 @@ Progress = Callable[[int, float], None]
 """Called now and then with the records written so far and the share of simulated time that is done, 0 to 1."""
 
 PROGRESS_RECORDS = 5_000
+WAITING_MAX = 5_000
+"""Records on their way to Kafka at most."""
 PACE_SECONDS = 0.02
 """At real pace, records are sent in groups that are due within this: fine enough for latency, few wake-ups."""
 
@@ -82,33 +84,37 @@ def write_file(traffic: Traffic, out: Path, progress: Progress | None = None) ->
 
 
 async def write_kafka(kafka: Kafka, traffic: Traffic, *, real_pace: bool, progress: Progress | None = None) -> Simulated:
-    """Produce all records with their own timestamps. At real pace each waits for its time (what is past goes out at once).
+    """Produce all records with their own timestamps, as `produce_records` does."""
+    counts: collections.Counter[str] = collections.Counter()
 
-    Raises KafkaError. Records still unacknowledged when cancelled may or may not be there.
+    def counted() -> Iterator[Record]:
+        for record in _told(traffic, progress):
+            counts[record.topic] += 1
+            yield record
+
+    await produce_records(kafka, counted(), real_pace=real_pace)
+    return Simulated(dict(counts), traffic.losses())
+
+
+async def produce_records(kafka: Kafka, records: Iterable[Record], *, real_pace: bool) -> None:
+    """Produce records to the input topics. At real pace each waits for its time; what is past goes out at once.
+
+    Raises KafkaError. Records that aren't acknowledged when it is cancelled are still sent, or given up with an error, by the producer's stop.
     """
+    names = {topic.name: kafka.names.full(topic.name) for topic in INPUTS}
+    waiting: list[asyncio.Future[Any]] = []
     producer = kafka.producer()
-    await producer.start()
     try:
-        return await produce(producer, kafka, traffic, real_pace=real_pace, progress=progress)
+        await producer.start()
+        async for record in _paced(records) if real_pace else _unpaced(records):
+            key, value = record.key.encode(), orjson.dumps(record.value)
+            waiting.append(await producer.send(names[record.topic], key=key, value=value, timestamp_ms=record.timestamp_ms))
+            if len(waiting) >= WAITING_MAX:
+                await asyncio.gather(*waiting)
+                waiting.clear()
+        await asyncio.gather(*waiting)
     finally:
         await producer.stop()
-
-
-async def produce(producer: Any, kafka: Kafka, traffic: Traffic, *, real_pace: bool, progress: Progress | None = None) -> Simulated:
-    """`write_kafka` with a producer that is already started."""
-    counts: collections.Counter[str] = collections.Counter()
-    names = {topic.name: kafka.names.full(topic.name) for topic in INPUTS}
-    records = _told(traffic, progress)
-    waiting: list[asyncio.Future[Any]] = []
-    async for record in _paced(records) if real_pace else _unpaced(records):
-        counts[record.topic] += 1
-        key, value = record.key.encode(), orjson.dumps(record.value)
-        waiting.append(await producer.send(names[record.topic], key=key, value=value, timestamp_ms=record.timestamp_ms))
-        if len(waiting) >= PROGRESS_RECORDS:
-            await asyncio.gather(*waiting)
-            waiting.clear()
-    await asyncio.gather(*waiting)
-    return Simulated(dict(counts), traffic.losses())
 
 
 def _told(traffic: Traffic, progress: Progress | None) -> Iterable[Record]:

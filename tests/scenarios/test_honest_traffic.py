@@ -1,0 +1,63 @@
+"""Honest traffic, with all that looks odd and isn't, pages nobody, marks nothing and breaks no invariant; an incident over it is found."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.replay import Replayed, replay_file
+from streams.settings import Settings
+from streams.simulate import Traffic, write_file
+from streams.simulation.exchange import ExchangeParameters
+from streams.simulation.scenario import load
+
+START_MS = 1_717_129_000_000
+INVARIANTS = {"redirect", "amount_changed", "double_payout", "more_than_held", "outflow_without_request", "never_requested", "repeat_conflict"}
+
+
+def replayed(path: Path, traffic: Traffic) -> Replayed:
+    write_file(traffic, path)
+    return replay_file(path, Settings())
+
+
+def parameters(seed: int, *, seconds: float = 240.0, requests_per_second: float = 8.0, accounts: int = 400) -> ExchangeParameters:
+    return ExchangeParameters(
+        start_ms=START_MS, seconds=seconds, requests_per_second=requests_per_second, accounts=accounts, seed=seed, finish=seed % 2 == 0
+    )
+
+
+def nobody_is_woken(result: Replayed) -> None:
+    rules = {rule for incident in result.summary.incidents for rule in incident.rules}
+    assert rules & INVARIANTS == set()
+    assert result.summary.pages == 0
+    assert result.summary.marks == []
+    assert result.rejected == {}
+    assert result.summary.verdicts["HOLD"] == result.summary.verdicts["UNSCORED"] == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_minutes_of_honest_traffic_wake_nobody(tmp_path: Path, seed: int) -> None:
+    nobody_is_woken(replayed(tmp_path / "honest.jsonl", Traffic(parameters(seed))))
+
+
+def test_a_quiet_exchange_wakes_nobody(tmp_path: Path) -> None:
+    nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=50))))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_days_of_honest_traffic_wake_nobody(tmp_path: Path) -> None:
+    nobody_is_woken(replayed(tmp_path / "days.jsonl.gz", Traffic(parameters(7, seconds=5 * 86_400.0, requests_per_second=0.3, accounts=2_000))))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_incident_is_one_page_over_any_traffic(tmp_path: Path, seed: int) -> None:
+    traffic = Traffic(parameters(seed), load("dmm-bitcoin-2024"), 120.0)
+    result = replayed(tmp_path / "incident.jsonl", traffic)
+    [(withdrawal_id, asset, amount)] = traffic.losses()
+    assert result.summary.pages == 1
+    assert result.summary.verdicts["HOLD"] == 1
+    [mark] = result.summary.marks
+    assert (mark.withdrawal_id, mark.asset, mark.amount, mark.base_amount) == (withdrawal_id, asset, amount, "48200000000")
+    [incident] = [incident for incident in result.summary.incidents if incident.severity == "critical"]
+    assert "redirect" in incident.rules
+    assert result.summary.reasons[incident.incident_id][0].rule == "redirect"
