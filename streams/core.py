@@ -82,10 +82,12 @@ class CoreWorker:
 
     async def run(self) -> None:
         """Fold until stopped. Raises ProduceFailedError, GapInJournalError or KafkaError when this worker must not go on."""
+        self._stopping.begun()
         self._consumer = self._kafka.group_consumer(CORE_GROUP, self._settings.fetch_wait_ms)
         self._producer = self._kafka.producer()
         self._control = ControlReader(self._kafka)
         self._ownership = Ownership(CORE_GROUP, self._consumer, self._release, self._kafka.settings.rebalance_timeout_ms / 1_000)
+        self._health.set(Condition.CORE_STOPPED, "The core hasn't joined its group yet.")
         following: asyncio.Task[None] | None = None
         try:
             await self._producer.start()
@@ -102,8 +104,7 @@ class CoreWorker:
 
     async def stop(self) -> None:
         """Ask the loop to end; waits until outputs are acknowledged and, if that went well, a snapshot is stored."""
-        self._stopping.ask()
-        await self._stopping.done.wait()
+        await self._stopping.ask()
 
     async def _step(self, following: "asyncio.Task[None]") -> None:
         for task in (following, self._ticking):
@@ -129,6 +130,7 @@ class CoreWorker:
         if not self._ownership.partitions:
             self._engine = None
             self._installed_generation = generation
+            self._health.clear(Condition.CORE_STOPPED)
             return
         try:
             partitions = await self._stopping.unless(partition_counts(self._kafka, [*INPUT_NAMES, *OUTPUT_NAMES]))
@@ -369,7 +371,7 @@ class CoreWorker:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await following
         await close(self._consumer, self._control, self._producer)
-        self._stopping.done.set()
+        self._stopping.ended()
 
     async def _last_snapshot(self) -> None:
         if self._in_flight is not None:

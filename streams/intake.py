@@ -90,10 +90,12 @@ class IntakeWorker:
 
     async def run(self) -> None:
         """Read until stopped. Raises ProduceFailedError or KafkaError when this worker must not go on."""
+        self._stopping.begun()
         self._consumer = self._kafka.group_consumer(INTAKE_GROUP, self._settings.fetch_wait_ms)
         self._producer = self._kafka.producer()
         self._control = ControlReader(self._kafka)
         self._ownership = Ownership(INTAKE_GROUP, self._consumer, self._release, self._kafka.settings.rebalance_timeout_ms / 1_000)
+        self._health.set(Condition.INTAKE_STOPPED, "Intake hasn't joined its group yet.")
         following: asyncio.Task[None] | None = None
         try:
             await self._producer.start()
@@ -111,8 +113,7 @@ class IntakeWorker:
 
     async def stop(self) -> None:
         """Ask the loop to end and wait until what is in flight is acknowledged and committed."""
-        self._stopping.ask()
-        await self._stopping.done.wait()
+        await self._stopping.ask()
 
     async def _step(self, following: "asyncio.Task[None]") -> None:
         if following.done():
@@ -352,7 +353,7 @@ class IntakeWorker:
                 await following
         await close(self._consumer, self._control, self._producer)
         self._metrics.intake_sources(0, 0)
-        self._stopping.done.set()
+        self._stopping.ended()
 
 
 def _clock_ms() -> int:

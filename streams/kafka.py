@@ -4,8 +4,9 @@ Holds no state and reads no records. The only file that constructs clients of ai
 """
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -78,7 +79,7 @@ class Kafka:
         settings = self.settings
         assignor = _own_sticky_assignor() if group == CORE_GROUP else RoundRobinPartitionAssignor
         return AIOKafkaConsumer(
-            **self._connection(),
+            **self.connection(),
             group_id=self.names.group(group),
             auto_offset_reset="none",
             enable_auto_commit=False,
@@ -95,7 +96,7 @@ class Kafka:
     def reader(self, fetch_wait_ms: int = 100) -> Any:
         """Consumer without a group, for `assign` and `seek`: the control topic, single records, offsets."""
         return AIOKafkaConsumer(
-            **self._connection(),
+            **self.connection(),
             group_id=None,
             auto_offset_reset="none",
             enable_auto_commit=False,
@@ -107,7 +108,7 @@ class Kafka:
     def producer(self, compression: str | None = None) -> Any:
         """Producer that waits for all in-sync replicas; idempotent unless the settings say that the broker can't."""
         return AIOKafkaProducer(
-            **self._connection(),
+            **self.connection(),
             acks="all",
             enable_idempotence=self.settings.idempotent_producer,
             max_batch_size=BATCH_BYTES_MAX,
@@ -117,9 +118,10 @@ class Kafka:
 
     def admin(self) -> Any:
         """Admin client."""
-        return AIOKafkaAdminClient(**self._connection())
+        return AIOKafkaAdminClient(**self.connection())
 
-    def _connection(self) -> Mapping[str, Any]:
+    def connection(self) -> Mapping[str, Any]:
+        """What every client is given; see `connection_arguments`."""
         if self._common is None:
             self._common = connection_arguments(self.settings, self._secrets)
         return self._common
@@ -143,30 +145,51 @@ def connection_arguments(settings: KafkaSettings, secrets: Secrets) -> dict[str,
     return arguments
 
 
-async def wait_for_broker(kafka: Kafka, health: Health, stopping: Callable[[], bool]) -> bool:
+async def wait_for_broker(kafka: Kafka, health: Health, stopping: asyncio.Event) -> bool:
     """Try until a broker answers, with growing pauses; says so once and keeps the worker not ready meanwhile. False if stopped first."""
     pause_s = BACKOFF_FIRST_S
     said = False
-    while not stopping():
-        admin = kafka.admin()
-        try:
-            await admin.start()
-        except (KafkaError, OSError) as error:
-            servers = kafka.settings.bootstrap_servers
-            health.set(Condition.BROKER_UNREACHABLE, f"Kafka can't be reached at {servers} ({error}); trying again.")
-            if not said:
-                log.warning("kafka can't be reached: waiting for it", bootstrap_servers=servers, error=str(error))
-                said = True
-        else:
+    while not stopping.is_set():
+        error = await _try_broker(kafka)
+        if error is None:
             health.clear(Condition.BROKER_UNREACHABLE)
             if said:
                 log.info("kafka answers", bootstrap_servers=kafka.settings.bootstrap_servers)
             return True
-        finally:
-            await admin.close()
-        await asyncio.sleep(pause_s)
+        servers = kafka.settings.bootstrap_servers
+        health.set(Condition.BROKER_UNREACHABLE, f"Kafka can't be reached at {servers} ({error}); trying again.")
+        if not said:
+            log.warning("kafka can't be reached: waiting for it", bootstrap_servers=servers, error=error)
+            said = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause_s)
         pause_s = min(2 * pause_s, BACKOFF_MAX_S)
     return False
+
+
+async def _try_broker(kafka: Kafka) -> str | None:
+    """Why no broker answers, or None if one does. A closed port is told without aiokafka, which would log each attempt as an error."""
+    refused = ""
+    for server in kafka.settings.bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            async with asyncio.timeout(kafka.settings.request_timeout_ms / 1_000):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except (OSError, TimeoutError) as error:
+            refused = str(error) or type(error).__name__
+            continue
+        writer.close()
+        break
+    else:
+        return refused
+    admin = kafka.admin()
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        return str(error)
+    finally:
+        await admin.close()
+    return None
 
 
 def _ssl_context(settings: KafkaSettings, secrets: Secrets) -> ssl.SSLContext:

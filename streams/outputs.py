@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]
 Partition = tuple[str, int]
 
 
@@ -34,7 +34,7 @@ class Shipment:
     def __bool__(self) -> bool:
         return bool(self._batches)
 
-    def add(self, topic: str, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+    def add(self, topic: str, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers | None = None) -> None:
         """Append one record to its partition's last batch, or to a new one when that is full."""
         batches = self._batches.get((topic, partition))
         if batches is None:

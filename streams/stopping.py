@@ -18,19 +18,25 @@ class StoppedError(Exception):
 
 
 class Stopping:
-    """One per service. `ask` once; `done` when the service has ended."""
+    """One per service, which says when it has begun and ended."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
-        self.done = asyncio.Event()
+        self._over = asyncio.Event()
+        self._over.set()
 
-    def ask(self) -> None:
-        """Have every wait end."""
+    def begun(self) -> None:
+        """The service runs: from now on `ask` waits for its end."""
+        self._over.clear()
+
+    def ended(self) -> None:
+        """The service has closed everything."""
+        self._over.set()
+
+    async def ask(self) -> None:
+        """Have every wait end, and return when the service has ended."""
         self._asked.set()
-
-    def asked(self) -> bool:
-        """Whether the service is to stop."""
-        return self._asked.is_set()
+        await self._over.wait()
 
     async def unless(self, awaitable: Awaitable[Result]) -> Result:
         """The awaitable's result. Raises StoppedError, after cancelling it, if the service is asked to stop first."""
