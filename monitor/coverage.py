@@ -8,13 +8,12 @@ from typing import Literal
 
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures
-from monitor.marks import MarkState, Marks
+from monitor.marks import Marks, MarkState
 from monitor.money import print_amount
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
     """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing."""
-    assert marks.policy is not None
     marks.drain.decay(now_ms, marks.policy.drain_half_life_ms)
     available = held = paid = 0
     for layer in marks.reserve.layers.values():
@@ -38,7 +37,6 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
 
 def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], assets: Iterable[str] | None = None) -> Coverage:
     """One record; `assets` are those that changed, all that have marks if None."""
-    assert marks.policy is not None
     base = marks.policy.base_currency
     totals = figures(marks, now_ms)
 
@@ -71,7 +69,6 @@ def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
 
 
 def _asset(marks: Marks, asset: str) -> AssetCoverage:
-    assert marks.policy is not None
     sums, decimals, base_decimals = marks.sums[asset], marks.decimals(asset), marks.decimals(marks.policy.base_currency)
     return AssetCoverage(
         asset,
@@ -84,7 +81,6 @@ def _asset(marks: Marks, asset: str) -> AssetCoverage:
 
 def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
     """The record of one version of one mark."""
-    assert marks.policy is not None
     subject, price = mark.subject, mark.price
     base_decimals = marks.decimals(marks.policy.base_currency)
 
@@ -92,7 +88,8 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
         return None if amount_minor is None else print_amount(amount_minor, base_decimals)
 
     allocations = tuple(
-        Allocation(part.layer_id, part.unit, print_amount(part.amount_minor, marks.decimals(part.unit)), base(part.base_minor) or "0") for part in mark.parts
+        Allocation(part.layer_id, part.unit, print_amount(part.amount_minor, marks.decimals(part.unit)), base(part.base_minor) or "0")
+        for part in mark.parts
     )
     return Mark(
         decided_at_ms=now_ms,
@@ -121,7 +118,13 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
     """Every layer's account, for gauges."""
     return {
         layer_id: LayerFigures(
-            layer.unit, marks.decimals(layer.unit), layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor
+            layer.unit,
+            marks.decimals(layer.unit),
+            layer.funded_minor,
+            layer.recovered_minor,
+            layer.available_minor,
+            layer.held_minor,
+            layer.paid_minor,
         )
         for layer_id, layer in marks.reserve.layers.items()
     }

@@ -17,7 +17,6 @@ from monitor.sources import Notice
 from monitor.state import State
 from monitor.withdrawals import LEFT, RANK, Known
 
-
 REASONS_MAX = 16
 NEVER_REQUESTED_MAX = 1_024
 """Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
@@ -31,10 +30,10 @@ class Decisions:
         self.outbox = outbox
 
     def minor(self, asset: str, amount: str) -> int:
-        """Minor units of an amount that intake has accepted. Raises ValueError otherwise, which is a bug of ours."""
+        """Minor units of an amount that intake has accepted. AssertionError otherwise: a bug of ours."""
         minor = parse_amount(amount, self.state.policy.assets[asset].decimals)
         if isinstance(minor, Reason):
-            raise ValueError(f"amount {amount} of {asset} passed intake but is refused: {minor}")
+            raise AssertionError(f"amount {amount} of {asset} passed intake but is refused: {minor}")  # noqa: TRY004  # not about types
         return minor
 
     def mode(self, reasons: tuple[ReasonGiven, ...]) -> Mode:

@@ -12,7 +12,18 @@ from typing import Literal, get_args
 import msgspec
 
 from monitor.contracts.journal import (
-    EventEntry, JournalEntry, OutflowEntry, PriceEntry, ProgressEntry, RejectedEntry, SourceAcceptedEntry, Sourced, SourceOpenedEntry, TermEntry, TickEntry, WithdrawalEntry,
+    EventEntry,
+    JournalEntry,
+    OutflowEntry,
+    PriceEntry,
+    ProgressEntry,
+    RejectedEntry,
+    SourceAcceptedEntry,
+    Sourced,
+    SourceOpenedEntry,
+    TermEntry,
+    TickEntry,
+    WithdrawalEntry,
 )  # fmt: skip
 from monitor.contracts.outputs import Audit, Heartbeat
 from monitor.coverage import coverage
@@ -30,10 +41,21 @@ from monitor.state import State
 __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 
 Scope = Literal["detectors", "entry"]
-SOURCED: frozenset[type] = frozenset((*get_args(EventEntry), RejectedEntry))
+KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*get_args(EventEntry), RejectedEntry)}
+SOURCED = frozenset(KINDS)
 CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
 """Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
 _decode = msgspec.json.Decoder(JournalEntry).decode
+
+
+NOT_BEGUN = "the journal doesn't begin with a term: it isn't one that a core has written, or its beginning is gone"
+
+
+def _is_term(entry: bytes) -> bool:
+    try:
+        return type(_decode(entry)) is TermEntry
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class GapInJournalError(AssertionError):
@@ -88,7 +110,7 @@ class Engine:
     def state(self) -> State:
         """The state, for tests and gauges. Raises JournalRefusedError before the first term."""
         if self._state is None:
-            raise JournalRefusedError("the journal doesn't begin with a term: it isn't one that a core has written, or its beginning is gone")
+            raise JournalRefusedError(NOT_BEGUN)
         return self._state
 
     def _install(self, state: State) -> None:
@@ -110,6 +132,8 @@ class Engine:
         """
         if start != self.next_offset:
             raise GapInJournalError(f"the fold stands at offset {self.next_offset} and was given {start}")
+        if self._state is None and entries and not _is_term(entries[0]):
+            raise JournalRefusedError(NOT_BEGUN)
         offset = start
         for value in entries:
             self.failing_offset = self.segment[0].offset if self.segment else offset
@@ -155,7 +179,7 @@ class Engine:
             self.decisions.notice(self.state.sources.accept(entry))
 
     def _judge(self, offset: int, value: bytes, entry: Sourced) -> None:
-        """First pass: is it accepted, is its event new, does it ask for a new withdrawal?"""
+        """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal."""
         state = self.state
         judgement = state.sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
         if judgement is not Judgement.ACCEPTED:
@@ -222,7 +246,7 @@ class Engine:
             self.outbox.at(judged.offset)
             entry = judged.entry
             self._now(entry.clock_ms)
-            kind = type(entry).__struct_config__.tag
+            kind = KINDS[type(entry)]
             entries[kind] = entries.get(kind, 0) + 1
             if judged.seen is Seen.CONFLICT:
                 events.repeat_conflict(entry, entry.event.event_id)  # type: ignore[attr-defined]
@@ -255,8 +279,7 @@ class Engine:
         clock = self.state.clock
         if clock_ms > clock.intake_ms:
             clock.intake_ms = clock_ms
-            if clock_ms > clock.now_ms:
-                clock.now_ms = clock_ms
+            clock.now_ms = max(clock.now_ms, clock_ms)
 
     def _term(self, entry: TermEntry) -> None:
         """A worker became the core's owner: its policy decides from here on."""
@@ -280,7 +303,9 @@ class Engine:
         if known_ms > 0 and entry.clock_ms > known_ms + state.policy.tick_ahead_max_ms:
             state.totals.ticks_refused += 1
             ahead_s = (entry.clock_ms - known_ms) // 1000
-            self.decisions.audit(Audit(decided_at_ms=clock.now_ms, what="tick-refused", detail=f"a Tick {ahead_s} s ahead of every other clock was refused"))
+            self.decisions.audit(
+                Audit(decided_at_ms=clock.now_ms, what="tick-refused", detail=f"a Tick {ahead_s} s ahead of every other clock was refused")
+            )
             return
         clock.tick_ms = max(clock.tick_ms, entry.clock_ms)
         clock.now_ms = max(clock.now_ms, entry.clock_ms)
@@ -303,7 +328,9 @@ class Engine:
         self.outbox.at(offset)
         state = self.state
         state.totals.unreadable += 1
-        self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", detail=f"journal offset {offset} isn't an entry: {type(error).__name__}"))
+        self.decisions.audit(
+            Audit(decided_at_ms=state.clock.now_ms, what="refused", detail=f"journal offset {offset} isn't an entry: {type(error).__name__}")
+        )
 
     def gauges(self) -> Gauges:
         """The picture that the core shows of itself. Raises JournalRefusedError before the first term."""

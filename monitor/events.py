@@ -8,8 +8,19 @@ from collections.abc import Callable
 import msgspec
 
 from monitor.contracts.journal import (
-    AccountEventEntry, BalanceEntry, FeedbackEntry, HoldingEntry, OutflowEntry, PostingEntry, PriceEntry, ProviderEntry,
-    RejectedEntry, ReserveEntry, Sourced, WalletEventEntry, WithdrawalEntry,
+    AccountEventEntry,
+    BalanceEntry,
+    FeedbackEntry,
+    HoldingEntry,
+    OutflowEntry,
+    PostingEntry,
+    PriceEntry,
+    ProviderEntry,
+    RejectedEntry,
+    ReserveEntry,
+    Sourced,
+    WalletEventEntry,
+    WithdrawalEntry,
 )  # fmt: skip
 from monitor.contracts.outflows import Outflow
 from monitor.contracts.outputs import Audit, ReasonGiven
@@ -19,7 +30,7 @@ from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject
 from monitor.scoring import Opinion
 from monitor.state import Provider, State
-from monitor.withdrawals import ENDED, LEFT, Known, destination, deviations, known_from
+from monitor.withdrawals import ENDED, LEFT, Known, Payment, destination, deviations, known_from
 
 PROVIDERS_MAX = 10_000
 
@@ -107,10 +118,11 @@ class Events:
             self.decisions.verdict(withdrawal_id, known, "UNSCORED", (reason,))
             self._explain_waiting(withdrawal_id)
             return
-        paid_to = destination(event.address, event.tag)
-        agrees = paid_to == known.destination and event.amount == known.amount and event.asset == known.asset
-        if not agrees or (event.tx_id is not None and event.tx_id != known.tx_id and known.tx_id is not None):
-            known = self._deviates(withdrawal_id, known, event.asset, paid_to, event.amount, event.tx_id, event.occurred_at_ms, event.wallet_id, event.status in LEFT)
+        payment = Payment(
+            event.asset, destination(event.address, event.tag), event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, event.status in LEFT
+        )
+        if not payment.agrees(known):
+            known = self._deviates(withdrawal_id, known, payment)
         self.state.withdrawals.advance(withdrawal_id, known, event)
         if event.status in ENDED and known.status not in LEFT:
             self.decisions.release(f"withdrawal:{withdrawal_id}")
@@ -120,22 +132,22 @@ class Events:
         if self.state.outflows.waiting:
             self._explain_waiting(withdrawal_id)
 
-    def _deviates(
-        self, withdrawal_id: str, known: Known, asset: str, paid_to: str, amount: str, tx_id: str | None, at_ms: int, wallet_id: str | None, left: bool
-    ) -> Known:
+    def _deviates(self, withdrawal_id: str, known: Known, payment: Payment) -> Known:
         """Check what is paid against what was requested; a deviation holds the withdrawal and marks what is paid."""
         decisions = self.decisions
-        paid_minor, known_minor = decisions.minor(asset, amount), decisions.minor(known.asset, known.amount)
-        keys = tuple(key for key in (f"address:{paid_to}", f"wallet:{wallet_id}" if wallet_id else None) if key)
+        paid_minor, asked_minor = decisions.minor(payment.asset, payment.amount), decisions.minor(known.asset, known.amount)
+        keys: tuple[str, ...] = (f"address:{payment.destination}",)
+        if payment.wallet_id is not None:
+            keys += (f"wallet:{payment.wallet_id}",)
+        told = {(reason.rule, reason.detail) for reason in known.reasons}
         findings = []
-        for deviation in deviations(withdrawal_id, known, asset, paid_to, paid_minor, known_minor, tx_id):
-            if not decisions.on(deviation.rule) or any(reason.rule == deviation.rule and reason.detail == deviation.detail for reason in known.reasons):
-                continue
-            loss = Subject(deviation.mark_id, withdrawal_id, known.account_id, known.owner, asset, paid_minor, known.provider_id)
-            findings.append(Finding(deviation.rule, deviation.detail, at_ms, keys, None, loss))
+        for deviation in deviations(withdrawal_id, known, payment, paid_minor, asked_minor):
+            if decisions.on(deviation.rule) and (deviation.rule, deviation.detail) not in told:
+                loss = Subject(deviation.mark_id, withdrawal_id, known.account_id, known.owner, payment.asset, paid_minor, known.provider_id)
+                findings.append(Finding(deviation.rule, deviation.detail, payment.at_ms, keys, None, loss))
         if not findings:
             return known
-        if left:
+        if payment.left:
             known = msgspec.structs.replace(known, status="broadcast")
         return decisions.hold(withdrawal_id, known, tuple(findings))
 
@@ -159,7 +171,8 @@ class Events:
         known = withdrawals.by_id.get(withdrawal_id) if withdrawal_id is not None else None
         if withdrawal_id is None or known is None:
             return False
-        after = self._deviates(withdrawal_id, known, event.asset, paid_to, event.amount, event.tx_id, event.occurred_at_ms, event.wallet_id, left=True)
+        payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
+        after = known if payment.agrees(known) else self._deviates(withdrawal_id, known, payment)
         if after.tx_id is None:
             withdrawals.put(withdrawal_id, msgspec.structs.replace(after, tx_id=event.tx_id))
         return True
@@ -183,7 +196,9 @@ class Events:
     def _without_request(self, outflow: Outflow, why: str) -> None:
         paid_to = destination(outflow.address, outflow.tag)
         amount_minor = self.decisions.minor(outflow.asset, outflow.amount)
-        loss = Subject(f"outflow:{outflow.tx_id} {paid_to}", outflow.withdrawal_id, None, outflow.owner, outflow.asset, amount_minor, outflow.provider_id)
+        loss = Subject(
+            f"outflow:{outflow.tx_id} {paid_to}", outflow.withdrawal_id, None, outflow.owner, outflow.asset, amount_minor, outflow.provider_id
+        )
         detail = f"{outflow.amount} {outflow.asset} left wallet {outflow.wallet_id} to {paid_to} in transaction {outflow.tx_id}: {why}"
         keys = (f"address:{paid_to}", f"wallet:{outflow.wallet_id}")
         self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss))
@@ -241,7 +256,9 @@ class Events:
     def feedback(self, entry: FeedbackEntry) -> None:
         """A person's decision. The policy knows no signing keys, so nobody's signature can be checked and nothing is changed."""
         event = entry.event
-        self.refused(event.subject_id, f"decision {event.command} of {event.actor} changes nothing: the policy has no key to check its signature with")
+        self.refused(
+            event.subject_id, f"decision {event.command} of {event.actor} changes nothing: the policy has no key to check its signature with"
+        )
 
     def refused(self, subject_id: str, why: str) -> None:
         """Say that an event changed nothing, and why."""
@@ -257,7 +274,9 @@ class Events:
         by_reason = state.totals.rejected.setdefault(topic, {})
         by_reason[entry.reason] = by_reason.get(entry.reason, 0) + 1
         place = f"{entry.source}@{entry.offset}"
-        self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="rejected", source=entry.source, first_offset=entry.offset, detail=entry.reason))
+        self.decisions.audit(
+            Audit(decided_at_ms=state.clock.now_ms, what="rejected", source=entry.source, first_offset=entry.offset, detail=entry.reason)
+        )
         if topic not in ("withdrawals", "outflows"):
             return
         reason = ReasonGiven("rejected", f"{entry.reason}: {entry.detail}; the record is in the dead letters as {place}")
@@ -274,6 +293,8 @@ class Events:
     def repeat_conflict(self, entry: WithdrawalEntry | OutflowEntry | Sourced, event_id: str) -> None:
         """The same event id came with other content."""
         detail = f"event {event_id} came again with other content, at {entry.source}@{entry.offset}"
-        self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="repeat-conflict", source=entry.source, subject_id=event_id, detail=detail))
+        self.decisions.audit(
+            Audit(decided_at_ms=self.state.clock.now_ms, what="repeat-conflict", source=entry.source, subject_id=event_id, detail=detail)
+        )
         if self.decisions.on("repeat_conflict"):
             self.decisions.finding(Finding("repeat_conflict", detail, self.state.clock.now_ms, (f"source:{entry.source}",)))

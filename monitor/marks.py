@@ -69,7 +69,7 @@ class Drain(msgspec.Struct):
 class Marks:
     """All marks, on one reserve, under the newest policy."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.reserve = Reserve()
         self.by_id: dict[str, MarkState] = {}
         self.prices: dict[str, PriceState] = {}
@@ -80,7 +80,7 @@ class Marks:
         self.drain = Drain()
         self.suspected = 0
         self.released = 0
-        self.policy: Policy | None = None
+        self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
         """Take a new term's policy. What is held stays held under the layers that hold it."""
@@ -89,7 +89,6 @@ class Marks:
 
     def decimals(self, unit: str) -> int:
         """Decimals of an asset or of the base currency."""
-        assert self.policy is not None
         return self.policy.assets[unit].decimals
 
     def set_price(self, asset: str, text: str, source: str, at_ms: int) -> None:
@@ -102,7 +101,6 @@ class Marks:
 
     def value(self, asset: str, amount_minor: int) -> int | None:
         """The value of an amount in minor units of the base currency, rounded up; None while no price is known."""
-        assert self.policy is not None
         if asset == self.policy.base_currency:
             return amount_minor
         price = self.scaled.get(asset)
@@ -117,7 +115,6 @@ class Marks:
             return None
         version = 1 if known is None else known.version + 1
         mark = self._held(subject, cause, incident_id, version)
-        assert self.policy is not None
         if mark.base_minor is not None:
             self.drain.add(mark.base_minor, now_ms, self.policy.drain_half_life_ms)
         self.suspected += 1
@@ -128,7 +125,9 @@ class Marks:
         base = self.value(subject.asset, subject.amount_minor)
         parts, uncovered = self.reserve.hold(subject.asset, subject.amount_minor, base, cause, subject.owner)
         price = self.prices.get(subject.asset)
-        mark = MarkState(subject, cause, incident_id, version, False, base, price, parts, uncovered)
+        mark = MarkState(
+            subject, cause, incident_id, version, released=False, base_minor=base, price=price, parts=parts, uncovered_base_minor=uncovered
+        )
         self.by_id[subject.mark_id] = mark
         if base is None:
             self.unpriced[subject.mark_id] = None

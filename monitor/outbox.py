@@ -3,8 +3,6 @@
 Called by `monitor.decisions` and `monitor.engine`; the shell sends what is in it.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
 from monitor.contracts.outputs import Output
@@ -12,7 +10,7 @@ from monitor.contracts.outputs import Output
 _encode = msgspec.json.Encoder().encode
 
 
-class OutputRecord(NamedTuple):
+class OutputRecord(msgspec.Struct, frozen=True, gc=False):
     """One record for an output topic. Without a key it goes to every partition of its topic."""
 
     topic: str

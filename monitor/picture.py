@@ -75,5 +75,7 @@ def _detectors(state: State) -> dict[str, DetectorUse]:
     use = {}
     for detector in scoring.panel.detectors:
         ready = scoring.ready.get(detector.name, False)
-        use[detector.name] = DetectorUse("OFF" if detector.name in scoring.off else "READY" if ready else "WARMING", observations, scoring.last_run_ms)
+        use[detector.name] = DetectorUse(
+            "OFF" if detector.name in scoring.off else "READY" if ready else "WARMING", observations, scoring.last_run_ms
+        )
     return use

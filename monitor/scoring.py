@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.contract import BLOCK_OBSERVATIONS, NO_ROW, Bools, Run, Scores
-from detectors.registry import Panel, make
+from detectors.panel import Panel
+from detectors.registry import make
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
@@ -71,7 +72,11 @@ class Scoring:
         amount = float(event.amount)
         base = amount * (price.price_scaled / price.scale) if price is not None else float("nan")
         wallet = NO_ROW if event.wallet_id is None else tables["wallet"].row(event.wallet_id)
-        account, address, asset = tables["account"].row(event.account_id), tables["address"].row(destination(event.address, event.tag)), tables["asset"].row(event.asset)
+        account, address, asset = (
+            tables["account"].row(event.account_id),
+            tables["address"].row(destination(event.address, event.tag)),
+            tables["asset"].row(event.asset),
+        )
         self.gathered.append((event.occurred_at_ms, account, address, asset, wallet, amount, base))
 
     def score(self) -> list[Opinion]:
@@ -123,7 +128,7 @@ class Scoring:
 
     def _explained(self, scores: dict[str, Scores], at: int, fused: float, ready: int) -> Opinion:
         verdict = "HOLD" if fused <= self.thresholds.hold_p_value else "WATCH"
-        reasons = []
+        reasons: list[ReasonGiven] = []
         if fused <= self.thresholds.watch_p_value:
             names = [name for name in CALIBRATED if name not in self.off and float(scores[name].p_value[at]) * ready <= self.thresholds.watch_p_value]
             names.sort(key=lambda name: (float(scores[name].p_value[at]), name))

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from monitor.incidents import IncidentState
 from monitor.held import WalletBalance
+from monitor.incidents import IncidentState
 from monitor.marks import AssetSums, Drain, MarkState, PriceState
 from monitor.outflows import Waiting
 from monitor.policy import Policy
@@ -295,6 +295,6 @@ def decode(data: bytes) -> Frozen:
     return Frozen(contents.header, small, columns, arrays)
 
 
-def _values(body: bytes, kind: Any) -> list[Any]:  # noqa: ANN401  # the column's type, as in COLUMNS
+def _values(body: bytes, kind: Any) -> list[Any]:  # the column's type, as in COLUMNS
     reader = msgspec.json.Decoder(list[kind])
     return [value for line in body.split(b"\n") if line for value in reader.decode(line)]

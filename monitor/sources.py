@@ -49,8 +49,8 @@ class Notice(msgspec.Struct, frozen=True):
 
     what: Literal["source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted"]
     source: str
-    severe: bool
     detail: str
+    severe: bool = False
     first_offset: int | None = None
     last_offset: int | None = None
     expected_offset: int | None = None
@@ -83,8 +83,7 @@ class Sources:
         if start > source.next:
             return Judgement.HOLE
         source.next = offset + 1
-        if clock_ms > source.seen_ms:
-            source.seen_ms = clock_ms
+        source.seen_ms = max(source.seen_ms, clock_ms)
         if source.state == "hole":
             source.state = "open"
         return Judgement.ACCEPTED
@@ -107,7 +106,9 @@ class Sources:
         self.holes += 1
         source.hole_announced = source.next
         source.rewound = False
-        return Notice("hole", name, False, f"offset {source.next} of {name} is missing in the journal; intake is asked to read it again", expected_offset=source.next)
+        return Notice(
+            "hole", name, f"offset {source.next} of {name} is missing in the journal; intake is asked to read it again", expected_offset=source.next
+        )
 
     def open(self, entry: SourceOpenedEntry) -> list[Notice]:
         """A reader took the source over. It may tell of a gap, a hole, or another log under the same name."""
@@ -115,11 +116,12 @@ class Sources:
         source = self.by_name.get(name)
         if source is None or source.next == NEVER_OPENED:
             self.by_name[name] = Source(next=entry.position, log_end=entry.log_end, seen_ms=entry.clock_ms)
-            return [Notice("source-opened", name, False, f"first seen at offset {entry.position}", first_offset=entry.position)]
+            return [Notice("source-opened", name, f"first seen at offset {entry.position}", first_offset=entry.position)]
+        if source.state == "replaced" or (entry.log_end < source.next and entry.clock_ms < source.seen_ms):
+            # The second: it looked at the log before what was heard since. A worker that was stopped and woke up, not another log.
+            return []
         source.seen_ms = max(source.seen_ms, entry.clock_ms)
         source.log_end = entry.log_end
-        if source.state == "replaced":
-            return []
         replaced = self._replaced(name, source, entry)
         if replaced is not None:
             source.state = "replaced"
@@ -132,8 +134,17 @@ class Sources:
             source.state = "open"
             self.last_entry.pop(name, None)
             source.last_sha256 = None
-            notices.append(Notice("gap", name, True, f"records {first} to {last} of {name} were deleted before they were read", first, last))
-        notices.append(Notice("source-opened", name, False, f"{entry.why} at offset {entry.position} by {entry.writer}", first_offset=entry.position))
+            notices.append(
+                Notice(
+                    "gap",
+                    name,
+                    f"records {first} to {last} of {name} were deleted before they were read",
+                    severe=True,
+                    first_offset=first,
+                    last_offset=last,
+                )
+            )
+        notices.append(Notice("source-opened", name, f"{entry.why} at offset {entry.position} by {entry.writer}", first_offset=entry.position))
         if entry.position > source.next:
             notices.extend(self._beyond(name, source, entry))
         return notices
@@ -146,7 +157,7 @@ class Sources:
         if entry.why == "rewound" and not source.rewound:
             source.rewound = True
             detail = f"{name} was read again from offset {entry.position}, but offset {source.next} is still missing; a person must look"
-            return [Notice("hole", name, True, detail)]
+            return [Notice("hole", name, detail, severe=True)]
         return []
 
     def _replaced(self, name: str, source: Source, entry: SourceOpenedEntry) -> Notice | None:
@@ -156,7 +167,8 @@ class Sources:
             detail = f"the record at offset {source.next - 1} of {name} isn't the one that had its effect"
         else:
             return None
-        return Notice("replaced", name, True, f"{detail}: another log under the same name. Nothing of it is accepted until a person says so", first_offset=entry.log_end)
+        detail += ": another log under the same name. Nothing of it is accepted until a person says so"
+        return Notice("replaced", name, detail, severe=True, first_offset=entry.log_end)
 
     def _differs(self, name: str, source: Source, digest: str) -> bool:
         known = self._last_digest(name, source)
@@ -176,7 +188,7 @@ class Sources:
         source.last_sha256 = None
         self.last_entry.pop(entry.source, None)
         detail = f"{entry.actor} accepted {entry.source} from offset {entry.position}: {entry.reason}"
-        return Notice("source-accepted", entry.source, False, detail, first, expected_offset=entry.position)
+        return Notice("source-accepted", entry.source, detail, first_offset=first, expected_offset=entry.position)
 
     def progress(self, entry: ProgressEntry) -> None:
         """The reader stands at the end of its source. It proves absence only where nothing before its position is missing."""
@@ -207,10 +219,10 @@ class Sources:
                 if silent and not source.blind:
                     source.blind = True
                     detail = f"nothing was heard of {name} for {(now_ms - source.seen_ms) // 1000} s; until it is, rule outflow_without_request is suspended"
-                    yield Notice("blind", name, False, detail)
+                    yield Notice("blind", name, detail)
                 elif source.blind and not silent:
                     source.blind = False
-                    yield Notice("sighted", name, False, f"{name} is read again")
+                    yield Notice("sighted", name, f"{name} is read again")
 
     def state(self) -> dict[str, Source]:
         """The sources for a snapshot: copies, with the digests of their last records."""

@@ -62,7 +62,7 @@ class State:
         self.withdrawals = Withdrawals()
         self.outflows = Outflows()
         self.held = Held()
-        self.marks = Marks()
+        self.marks = Marks(policy)
         self.incidents = Incidents()
         self.providers: dict[str, Provider] = {}
         self.rejected_at_ms: list[int] = []

@@ -48,26 +48,45 @@ def known_from(event: Withdrawal) -> Known:
     )  # fmt: skip
 
 
+class Payment(msgspec.Struct, frozen=True, gc=False):
+    """What is paid for a withdrawal, as a step or an outflow tells it; `left` says that it is on chain."""
+
+    asset: str
+    destination: str
+    amount: str
+    tx_id: str | None
+    wallet_id: str | None
+    at_ms: int
+    left: bool
+
+    def agrees(self, known: Known) -> bool:
+        """Whether nothing differs, to the letter: the common case, told without parsing an amount."""
+        return (
+            self.destination == known.destination
+            and self.amount == known.amount
+            and self.asset == known.asset
+            and (self.tx_id == known.tx_id or self.tx_id is None or known.tx_id is None)
+        )
+
+
 class Deviation(msgspec.Struct, frozen=True):
-    """A step, or an outflow, that doesn't agree with the request."""
+    """A payment that doesn't agree with the request."""
 
     rule: str
     detail: str
     mark_id: str
 
 
-def deviations(
-    withdrawal_id: str, known: Known, asset: str, paid_to: str, amount_minor: int, known_amount_minor: int, tx_id: str | None
-) -> Iterator[Deviation]:
+def deviations(withdrawal_id: str, known: Known, payment: Payment, paid_minor: int, asked_minor: int) -> Iterator[Deviation]:
     """Compare what is paid with what was requested: destination and asset, amount, and that only one transaction pays it."""
     loss = f"withdrawal:{withdrawal_id}"
-    if paid_to != known.destination or asset != known.asset:
-        detail = f"requested {known.asset} to {known.destination}, paid {asset} to {paid_to}"
+    if payment.destination != known.destination or payment.asset != known.asset:
+        detail = f"requested {known.asset} to {known.destination}, paid {payment.asset} to {payment.destination}"
         yield Deviation("redirect", detail, loss)
-    if asset == known.asset and amount_minor > known_amount_minor:
-        yield Deviation("amount_changed", f"requested {known.amount} {known.asset}, paid {amount_minor} smallest units", loss)
-    if tx_id is not None and known.tx_id is not None and tx_id != known.tx_id:
-        yield Deviation("double_payout", f"transactions {known.tx_id} and {tx_id} both pay it", f"{loss}:{tx_id}")
+    if payment.asset == known.asset and paid_minor > asked_minor:
+        yield Deviation("amount_changed", f"requested {known.amount} {known.asset}, paid {payment.amount}", loss)
+    if payment.tx_id is not None and known.tx_id is not None and payment.tx_id != known.tx_id:
+        yield Deviation("double_payout", f"transactions {known.tx_id} and {payment.tx_id} both pay it", f"{loss}:{payment.tx_id}")
 
 
 class Withdrawals:
