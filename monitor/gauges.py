@@ -10,6 +10,10 @@ import msgspec
 
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
+TABLES = (
+    "account", "address", "asset", "wallet", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "wallet_balance",
+)  # fmt: skip
+"""Every bounded table by the name under which its use and its evictions are shown."""
 
 
 class TableUse(NamedTuple):
@@ -81,7 +85,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     base_currency: str
     base_decimals: int
     entries: dict[str, int] = {}
-    """Accepted entries, by entry kind."""
+    """Entries of input records that were accepted and are no repeats, by entry kind."""
     verdicts: dict[str, int] = {}
     """Verdict versions decided, by verdict."""
     rejected: dict[str, dict[str, int]] = {}

@@ -12,8 +12,7 @@ from prometheus_client.registry import Collector
 
 from monitor.contracts.outputs import Alert, Mark, Verdict
 from monitor.contracts.topics import INPUTS, OUTPUTS, RETRIES
-from monitor.gauges import AssetFigures, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
-from monitor.policy import Limits
+from monitor.gauges import TABLES, AssetFigures, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
 from monitor.reasons import Reason
 from streams.health import Condition, Health
 
@@ -25,8 +24,7 @@ LABEL_VALUES_MAX = 100
 INPUT_TOPICS = (*(topic.name for topic in INPUTS), RETRIES)
 OUTPUT_TOPICS = tuple(topic.name for topic in OUTPUTS)
 REASONS = tuple(str(reason) for reason in Reason)
-ENTRY_KINDS = (*(topic.entry_kind for topic in INPUTS), "rejected", "source-opened", "progress", "source-accepted", "term", "tick")
-TABLES = Limits.__struct_fields__
+ENTRY_KINDS = (*(topic.entry_kind for topic in INPUTS), "rejected")
 SOURCE_STATES: tuple[str, ...] = typing.get_args(SourceState)
 DETECTOR_STATES: tuple[str, ...] = typing.get_args(DetectorState)
 
@@ -98,7 +96,7 @@ def _one(value: float | None) -> Values:
 
 def _totals(g: Gauges) -> list[Row]:
     return [
-        ("entries", "Journal entries accepted by the fold, by kind.", ["kind"], _by(g.entries, ENTRY_KINDS)),
+        ("entries", "Entries of input records that the fold accepted, repeats left out, by kind.", ["kind"], _by(g.entries, ENTRY_KINDS)),
         ("verdicts", "Verdict versions decided, by verdict.", ["verdict"], _by(g.verdicts, VERDICTS)),
         ("findings", "Findings, by detector or invariant.", ["rule"], _capped(g.findings)),
         ("alerts", "Alerts raised, by kind.", ["kind"], _by(g.alerts, ALERT_KINDS)),

@@ -7,20 +7,24 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor import entries
+from monitor.engine import Engine
 from monitor.gauges import AssetFigures, CoverageFigures, DetectorUse, Gauges, LayerFigures, SourceUse, TableUse
 from monitor.reasons import Reason
+from monitor.version import ENGINE_VERSION
 from streams.health import Condition, Health
 from streams.metrics import Metrics
+from streams.settings import Settings
 
 
 def gauges() -> Gauges:
     """A picture with something in every field."""
     return Gauges(
         journal_id="a" * 64, term="t-1", next_offset=1_000, time_ms=1_700_000_000_500, base_currency="JPY", base_decimals=0,
-        entries={"withdrawal": 900, "tick": 99, "unheard-of": 1}, verdicts={"CLEAR": 890, "HOLD": 7, "UNSCORED": 3},
+        entries={"withdrawal": 900, "rejected": 5, "unheard-of": 1}, verdicts={"CLEAR": 890, "HOLD": 7, "UNSCORED": 3},
         rejected={"withdrawals": {"bad_json": 3}, "unheard-of": {"unheard-of": 2}}, repeats=5, conflicts=1, holes=1, gaps=1, ticks_refused=1,
         ticks_ignored=2, quarantined=1, marks={"suspected": 7, "released": 1}, incidents_open=2, alerts={"page": 1, "notice": 4},
-        findings={"redirect": 2}, tables={"accounts": TableUse(10, 2_000_000)}, evictions={"accounts": 4},
+        findings={"redirect": 2}, tables={"account": TableUse(10, 2_000_000)}, evictions={"account": 4},
         sources={"withdrawals/0": SourceUse(90, 100, "reading"), "withdrawals/1": SourceUse(10, 15, "blind"), "outflows/0": SourceUse(5, 5, "hole")},
         detectors={"surprise": DetectorUse("READY", 900, 1_700_000_000_000)},
         coverage=CoverageFigures(1_000, 200, 0, 250, 50, 10, None, exhausted=False, at_least=True),
@@ -119,7 +123,7 @@ def test_sources_are_added_up_by_topic_and_state() -> None:
     of.core_gauges(gauges())
     assert value(of, "source_lag_records", topic="withdrawals") == 15
     assert value(of, "sources", state="blind") == 1
-    assert value(of, "table_rows_limit", table="accounts") == 2_000_000
+    assert value(of, "table_rows_limit", table="account") == 2_000_000
 
 
 def test_more_assets_than_the_limit_add_up_under_other() -> None:
@@ -129,6 +133,19 @@ def test_more_assets_than_the_limit_add_up_under_other() -> None:
     of.core_gauges(type(picture)(**{name: getattr(picture, name) for name in picture.__struct_fields__} | {"assets": many}))
     assert value(of, "asset_marked_base", asset="other") == 300
     assert sum(1 for name, _ in samples(of) if name == "withdrawal_monitor_asset_marked_base") == 101
+
+
+def test_what_the_engine_shows_needs_no_overflow_label() -> None:
+    engine = Engine("0" * 64)
+    policy = Settings().policy
+    engine.fold(0, [entries.term("t", ENGINE_VERSION, policy, {"withdrawals": 1}, 1_000), entries.tick("t", 2_000)])
+    of = metrics()
+    of.core_gauges(engine.gauges())
+    shown = samples(of)
+    overflowing = {name for (name, labels), count in shown.items() if count and "other" in dict(labels).values()}
+    assert overflowing == set()
+    assert value(of, "table_rows_limit", table="mark") == policy.limits.marks
+    assert value(of, "coverage_available_base") == 0
 
 
 def test_latency_counts_a_whole_round_and_its_tail() -> None:
