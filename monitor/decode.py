@@ -21,7 +21,6 @@ from monitor.policy import Asset
 from monitor.reasons import Reason, Rejection
 
 DETAIL_CHARACTERS_MAX = 200
-FORM_DECIMALS = 24  # an amount without an asset (feedback) is only looked at for its form
 Refusal = tuple[Reason, str]
 _BACKSLASH, _DELETE = 0x5C, 0x7F
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -61,6 +60,25 @@ class Decoder:
         return self._topics[topic]
 
 
+class _Form:
+    """How amounts of so many decimals look: what matches needs no arithmetic; what doesn't is parsed for its reason.
+
+    A number above the maximum has more digits before the point than the forms take.
+    """
+
+    __slots__ = ("above_zero", "decimals", "usual")
+
+    def __init__(self, decimals: int) -> None:
+        digits = f"[0-9]{{1,{len(str(AMOUNT_MINOR_MAX)) - 1 - decimals}}}"
+        form = digits + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
+        self.decimals = decimals
+        self.usual = re.compile(form).fullmatch
+        self.above_zero = re.compile("(?=[0.]*[1-9])" + form).fullmatch
+
+
+_FORM_ONLY = _Form(decimals=24)  # an amount without an asset (feedback) is only looked at for its form
+
+
 class TopicDecoder:
     """Decodes the records of one topic."""
 
@@ -71,19 +89,18 @@ class TopicDecoder:
         checks = _checks(topic.event)
         self._key_of: Callable[[Event], str] = attrgetter(topic.key)
         self._asset_of: Callable[[Event], str] | None = attrgetter(checks["asset"][0]) if checks["asset"] else None
-        self._amounts = tuple(
-            (name, attrgetter(name), check != "amount_or_zero", PRICE_DECIMALS_MAX if check == "price" else None)
-            for check in ("amount", "amount_or_zero", "price")
+        self._amounts: tuple[tuple[str, Callable[[Event], str | None], int], ...] = tuple(
+            (name, attrgetter(name), 0 if check == "amount_or_zero" else 1)
+            for check in ("amount", "price", "amount_or_zero")
             for name in checks[check]
         )
         self._times = tuple((name, attrgetter(name)) for name in checks["time"] if name != "occurred_at_ms")
         self._free_text = frozenset(checks["text"])
-        self._decimals = {name: asset.decimals for name, asset in assets.items()}
-        self._usual_amount = {decimals: _usual_amount(decimals) for decimals in {*self._decimals.values(), FORM_DECIMALS, PRICE_DECIMALS_MAX}}
+        self._forms = {name: _Form(PRICE_DECIMALS_MAX if checks["price"] else asset.decimals) for name, asset in assets.items()}
         fields = msgspec.structs.fields(topic.event)
         self._names = frozenset(field.encode_name for field in fields)
         self._defaulted = tuple(f'"{field.encode_name}":'.encode() for field in fields if not field.required and field.default is not None)
-        self._members_max = len(fields) - len(self._defaulted)
+        self._certain_max = len(fields) - len(self._defaulted)
         self._time_is_replaced = topic.name == "outflows"  # an outflow is a fact on chain, whatever clock dates it
 
     def decode(self, key: bytes | None, value: bytes | None, clock_ms: int) -> Decoded | Rejection:
@@ -111,38 +128,33 @@ class TopicDecoder:
     def _has_unexplained_colon(self, event: Event, value: bytes) -> bool:
         """False proves that the bytes have no member but known ones, each once: so no duplicates, no unknown fields, no depth.
 
-        Every member has its colon. A field that is true as a condition has its member, but for one that is so by default, which is
-        looked for: where the bytes have no backslash, its quoted name before a colon can be nothing else.
+        Every member has its colon. A field that isn't null has its member, but for one with a default, which is looked for: where
+        the bytes have no backslash, its quoted name before a colon can be nothing else.
         """
-        fields = astuple(event)
-        unexplained = value.count(b":") + self._true_by_default - len(tuple(filter(None, fields)))
-        if unexplained:
-            for index, true_by_default, member in self._defaulted:
-                if (true_by_default or not fields[index]) and value.find(member) >= 0:
-                    unexplained -= 1
+        unexplained = value.count(b":") - self._certain_max + astuple(event).count(None)
+        for member in self._defaulted:
+            if unexplained and value.find(member) >= 0:
+                unexplained -= 1
         return unexplained != 0
 
     def _judge_meaning(self, event: Event, key: bytes, clock_ms: int) -> Refusal | None:
-        """Key, asset, amounts and times other than the event's own."""
+        """Key, asset, amounts, and times other than the event's own."""
         if self._key_of(event).encode() != key:
             return Reason.KEY_MISMATCH, f"the record's key is not the event's {self._topic.key}"
-        decimals, usual = FORM_DECIMALS, self._usual_form
+        form = _FORM_ONLY
         if self._asset_of is not None:
-            known = self._assets.get(self._asset_of(event))
+            known = self._forms.get(self._asset_of(event))
             if known is None:
                 return Reason.UNKNOWN_ASSET, f"the policy has no asset {self._asset_of(event)}"
-            decimals, usual = known
-        for text, name in zip(self._above_zero_of(event), self._above_zero, strict=True):
-            if text is not None and (usual(text) is None or text.strip("0.") == ""):
-                refusal = _judge_amount(name, text, decimals, minor_min=1)
+            form = known
+        for name, amount, minor_min in self._amounts:
+            text = amount(event)
+            if text is not None and (form.above_zero if minor_min else form.usual)(text) is None:
+                refusal = _judge_amount(name, text, form.decimals, minor_min)
                 if refusal is not None:
                     return refusal
-        for text, name in zip(self._or_zero_of(event), self._or_zero, strict=True):
-            if text is not None and usual(text) is None:
-                refusal = _judge_amount(name, text, decimals, minor_min=0)
-                if refusal is not None:
-                    return refusal
-        for name, time_ms in zip(self._times, self._times_of(event), strict=True):
+        for name, time in self._times:
+            time_ms = time(event)
             if time_ms is not None and not 0 <= time_ms <= clock_ms + self._limits.time_future_max_ms:
                 return _odd_time(name, time_ms, clock_ms)
         return None
@@ -165,11 +177,12 @@ class TopicDecoder:
         return None if name is None else (Reason.DUPLICATE_KEY, f"{name} stands more than once")
 
     def _judge_characters(self, event: Event) -> Refusal | None:
-        for name in event.__struct_fields__:
-            content = getattr(event, name)
-            for text in content if isinstance(content, tuple) else (content,):
-                if isinstance(text, str) and raw_json.has_control_character(text, name in self._free_text):
-                    return Reason.CONTROL_CHARACTER, f"{name} has a control character"
+        texts = [(name, text) for name, content in zip(event.__struct_fields__, astuple(event), strict=True) for text in _texts(content)]
+        if "".join([text for _, text in texts]).isprintable():
+            return None
+        for name, text in texts:
+            if raw_json.has_control_character(text, is_free=name in self._free_text):
+                return Reason.CONTROL_CHARACTER, f"{name} has a control character"
         return None
 
     def _refuse_unread(self, key: bytes | None, value: bytes | None) -> Rejection:
@@ -205,8 +218,7 @@ def _checks(event: type[Event]) -> dict[str, list[str]]:
     """The names of the fields by what their type asks to be checked (`extra` in `monitor.contracts.base`)."""
     names: dict[str, list[str]] = {check: [] for check in ("asset", "amount", "amount_or_zero", "price", "text", "time")}
     described = msgspec.inspect.type_info(event)
-    assert isinstance(described, msgspec.inspect.StructType)
-    for field in described.fields:
+    for field in described.fields if isinstance(described, msgspec.inspect.StructType) else ():
         types: list[msgspec.inspect.Type] = [field.type]
         for kind in types:
             if isinstance(kind, msgspec.inspect.Metadata):
@@ -219,10 +231,18 @@ def _checks(event: type[Event]) -> dict[str, list[str]]:
     return names
 
 
-def _usual_amount(decimals: int) -> Callable[[str], re.Match[str] | None]:
-    """Matches nothing but good amounts: a number above the maximum has more digits before the point, leading zeros aside."""
-    whole = f"[0-9]{{1,{len(str(AMOUNT_MINOR_MAX)) - 1 - decimals}}}"
-    return re.compile(whole + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")).fullmatch
+def _judge_amount(name: str, text: str, decimals: int, minor_min: int) -> Refusal | None:
+    minor = parse_amount(text, decimals)
+    if isinstance(minor, int) and minor >= minor_min:
+        return None
+    reason = minor if isinstance(minor, Reason) else Reason.AMOUNT_NOT_POSITIVE
+    return reason, f"{name} {text}: at most {decimals} decimals"
+
+
+def _texts(content: object) -> tuple[str, ...]:
+    if isinstance(content, str):
+        return (content,)
+    return content if isinstance(content, tuple) else ()
 
 
 def _judge_version(value: bytes) -> Refusal | None:

@@ -68,5 +68,6 @@ def parse_price(text: str) -> Price | Reason:
 
 def value_base_minor(amount_minor: int, decimals: int, price: Price, base_decimals: int) -> int:
     """Value of an amount in minor units of the base currency, rounded up to the smallest unit."""
-    numerator = amount_minor * price.price_scaled * 10**base_decimals
-    return -(-numerator // (price.scale * 10**decimals))
+    numerator: int = amount_minor * price.price_scaled * 10**base_decimals
+    denominator: int = price.scale * 10**decimals
+    return -(-numerator // denominator)

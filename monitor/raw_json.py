@@ -47,7 +47,7 @@ def syntax_error(value: bytes) -> str | None:
 
 
 def has_lone_surrogate(value: bytes) -> bool:
-    """Whether the only thing wrong with it is an escape such as \\ud800 without its other half. `value` is UTF-8 and not too deep."""
+    r"""Whether the only thing wrong with it is an escape such as \ud800 without its other half. `value` is UTF-8 and not too deep."""
     try:
         json.loads(value.decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -71,7 +71,7 @@ def duplicate_name(value: bytes, names: frozenset[str]) -> str | None:
     distinct = members(value)
     if not distinct:
         return None
-    if value.count(b":") == len(distinct) + sum(bytes(raw).count(b":") for raw in distinct.values()):
+    if value.count(b":") == len(distinct) + b"".join(distinct.values()).count(b":"):
         return None
     outermost: list[str] = []
 
@@ -87,9 +87,9 @@ def duplicate_name(value: bytes, names: frozenset[str]) -> str | None:
     return None
 
 
-def has_control_character(text: str, free_text: bool) -> bool:
+def has_control_character(text: str, *, is_free: bool) -> bool:
     """C0, DEL or C1; in free text line ends and tabs are allowed."""
-    return (_CONTROL_IN_TEXT if free_text else _CONTROL).search(text) is not None
+    return (_CONTROL_IN_TEXT if is_free else _CONTROL).search(text) is not None
 
 
 def lenient_id(value: bytes, name: str) -> str | None:
@@ -110,7 +110,7 @@ def usable_id(text: str | bytes | None) -> str | None:
             text = text.decode()
         except UnicodeDecodeError:
             return None
-    return text if text and len(text) <= _ID_CHARACTERS_MAX and not has_control_character(text, free_text=False) else None
+    return text if text and len(text) <= _ID_CHARACTERS_MAX and not has_control_character(text, is_free=False) else None
 
 
 def _refuse_constant(name: str) -> NoReturn:
