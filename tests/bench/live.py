@@ -1,0 +1,176 @@
+"""The figures of live traffic: latency at a fixed rate, and what a `kill -9` of the core's owner costs.
+
+Records are sent at scheduled times, whatever the system does, and a withdrawal's latency counts from its scheduled time: a stall delays
+all that should have been sent meanwhile (no coordinated omission). The verdict's time is when a consumer has it.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from tests.bench.figures import Results
+from tests.bench.topic_io import TopicReader
+from tests.bench.traffic import CYCLE_RECORDS, Record
+from tests.bench.whole_way import PREFIX, Exchange, compare_positions
+from tests.bench.witness import decode_verdict
+from tests.bench.workers import Worker
+
+RATES = (1_000, 10_000)
+SETTLING_SECONDS = 3.0
+"""At the start of a run that don't count: connections are made, the first batches are small."""
+BEFORE_KILL_SECONDS = 5.0
+AFTER_KILL_SECONDS = 40.0
+SESSION_DEAD_MS = 500
+"""A verdict that the broker appended within this time after the kill may have been sent before it; the group notices the death seconds later."""
+LAG_SECONDS_MAX = 1.0
+LAST_VERDICTS_SECONDS_MAX = 60.0
+
+
+class Seen(NamedTuple):
+    """A withdrawal's first verdict: when the consumer had it, on the monotonic clock in s, and when the broker appended it, in ms."""
+
+    at_s: float
+    appended_ms: int
+
+
+class Watch:
+    """Consumes `verdicts` from now on and keeps each withdrawal's first."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.seen: dict[str, Seen] = {}
+        self._wanted = 0
+        self._complete = asyncio.Event()
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, check_crcs=False)
+
+    async def start(self, reader: TopicReader) -> None:
+        """Stand at the ends of all partitions before anything is sent."""
+        ends = await reader.ends(PREFIX + "verdicts")
+        await self._consumer.start()
+        self._consumer.assign(list(ends))
+        for partition, end in ends.items():
+            self._consumer.seek(partition, end)
+
+    async def complete(self, withdrawals: int) -> None:
+        """Wait until so many have their verdict, but not for ever."""
+        self._wanted = withdrawals
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._complete.wait(), LAST_VERDICTS_SECONDS_MAX)
+
+    async def follow(self) -> None:
+        """Read until cancelled."""
+        try:
+            while True:
+                fetched = await self._consumer.getmany(timeout_ms=1_000)
+                at_s = time.monotonic()
+                for records in fetched.values():
+                    for record in records:
+                        said = decode_verdict(record.value)
+                        if said.version == 1 and said.withdrawal_id not in self.seen:
+                            self.seen[said.withdrawal_id] = Seen(at_s, record.timestamp)
+                if self._wanted and len(self.seen) >= self._wanted:
+                    self._complete.set()
+        finally:
+            await self._consumer.stop()
+
+
+class Live:
+    """One run of live traffic: what was asked for when, and what was seen."""
+
+    def __init__(self, exchange: Exchange, rate: int) -> None:
+        self.scheduled_s: dict[str, float] = {}
+        self.sent: Counter[str] = Counter()
+        self.late_s = 0.0
+        self._exchange = exchange
+        self._interval_s = CYCLE_RECORDS / rate
+        self._producer = AIOKafkaProducer(bootstrap_servers=exchange.bootstrap, acks=1, max_batch_size=131_072)
+
+    async def send(self, seconds: float) -> None:
+        """Send for so long; each slot of records at its time, or as soon after it as can be."""
+        async with self._producer:
+            await self._producer.client.force_metadata_update()
+            began_s, began_ms = time.monotonic(), time.time() * 1_000
+            for slot in range(int(seconds / self._interval_s)):
+                due_s = slot * self._interval_s
+                ahead_s = began_s + due_s - time.monotonic()
+                if ahead_s > 0:
+                    await asyncio.sleep(ahead_s)
+                else:
+                    self.late_s = max(self.late_s, -ahead_s)
+                await self._send(self._exchange.traffic.slot(int(began_ms + due_s * 1_000)), began_s + due_s)
+            now_ms = time.time_ns() // 1_000_000
+            await self._send(self._exchange.traffic.drain(now_ms), time.monotonic())
+
+    async def _send(self, records: list[Record], scheduled_s: float) -> None:
+        for record in records:
+            if record.requested is not None:
+                self.scheduled_s[record.requested.decode()] = scheduled_s
+            await self._producer.send(PREFIX + record.topic, record.value, record.key, record.partition)
+            self.sent[record.topic] += 1
+
+
+async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> None:
+    """Every rate, every repeat: p50, p99 and p99.9 of scheduled send to verdict consumed."""
+    for rate in RATES:
+        for repeat in range(exchange.size.repeats):
+            name = f"latency at {rate:,}/s, repeat {repeat}"
+            live, watch = await _run(exchange, reader, results, name, rate, SETTLING_SECONDS + exchange.size.seconds)
+            counted_from_s = min(live.scheduled_s.values()) + SETTLING_SECONDS
+            waits_ms = sorted(
+                (watch.seen[name].at_s - at_s) * 1_000 for name, at_s in live.scheduled_s.items() if at_s >= counted_from_s and name in watch.seen
+            )
+            for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")):
+                target = "<= 30" if (rate, name) == (1_000, "p99") else ""
+                results.sample(f"latency at {rate:,}/s, {name}", "ms", _quantile(waits_ms, share), target)
+            results.sample(f"latency at {rate:,}/s, generator behind its schedule at most", "ms", live.late_s * 1_000)
+
+
+async def owner_killed(exchange: Exchange, reader: TopicReader, results: Results, owner: Worker) -> Worker:
+    """Kill the core's owner at the highest rate, a second core worker standing by; the owner at the end."""
+    for repeat in range(exchange.size.repeats):
+        standby = exchange.worker("core")
+        await standby.ready()
+        killing = asyncio.create_task(_kill_later(owner))
+        live, watch = await _run(exchange, reader, results, f"kill -9, repeat {repeat}", RATES[-1], BEFORE_KILL_SECONDS + AFTER_KILL_SECONDS)
+        killed_s, killed_ms = await killing
+        after = sorted(
+            (seen.at_s, seen.at_s - live.scheduled_s[name]) for name, seen in watch.seen.items() if seen.appended_ms > killed_ms + SESSION_DEAD_MS
+        )
+        results.sample("kill -9 of the core's owner, to the first new verdict", "s", after[0][0] - killed_s if after else math.inf, "<= 15")
+        behind = [at_s for at_s, wait_s in after if wait_s > LAG_SECONDS_MAX]
+        results.sample("kill -9 of the core's owner, until lag < 1 s", "s", (behind[-1] if behind else after[0][0]) - killed_s, "<= 30")
+        owner = standby
+    return owner
+
+
+async def _kill_later(owner: Worker) -> tuple[float, float]:
+    """Kill it when traffic has run for a while: when, on the monotonic clock in s and on the wall clock in ms."""
+    await asyncio.sleep(BEFORE_KILL_SECONDS)
+    owner.kill()
+    return time.monotonic(), time.time() * 1_000
+
+
+async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: str, rate: int, seconds: float) -> tuple[Live, Watch]:
+    """Send at `rate` for so long, then wait for the verdicts that are still to come."""
+    live, watch = Live(exchange, rate), Watch(exchange.bootstrap)
+    journal = await reader.ends(PREFIX + "journal")
+    await watch.start(reader)
+    following = asyncio.create_task(watch.follow())
+    await live.send(seconds)
+    await watch.complete(len(live.scheduled_s))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    asked, answered = live.scheduled_s.keys(), watch.seen.keys()
+    detail = f"{len(asked & answered)} of {len(asked)} withdrawals have a verdict, {len(answered - asked)} verdicts for others; {live.sent.total()} records sent"
+    results.check(f"{name}: verdicts", asked == answered, detail)
+    await compare_positions(exchange, reader, results, name, journal, live.sent)
+    return live, watch
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """The smallest value that at least this share doesn't exceed; infinite if there is none at all."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.inf

@@ -1,0 +1,138 @@
+"""`make bench`: every figure on Apache Kafka on loopback, repeated, with outputs compared to inputs. Exit code 1 if they differ.
+
+Single figures: `python -m tests.bench --only core-alone --repeats 1 --records 100000`. Results go to out/bench/.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from tests.bench import live, peers, report, whole_way
+from tests.bench.figures import Results
+from tests.bench.machine import machine
+from tests.bench.topic_io import TopicReader
+from tests.bench.traffic import CYCLE_RECORDS, Traffic
+from tests.bench.workload import PARTITIONS, Size
+from tests.integration.kafka_broker import KafkaBroker, missing_tools
+
+OUT = Path(__file__).parents[2] / "out" / "bench"
+FIGURES = ("core-alone", "memory", "peers", "end-to-end", "latency", "kill", "intake-alone")
+"""In the order in which they are run; latency, kill and intake-alone use the workers that end-to-end has warmed."""
+WHOLE_WAY = frozenset({"end-to-end", "latency", "kill", "intake-alone"})
+
+
+def core_alone(size: Size, results: Results, memory: bool, profile: bool) -> None:
+    """The core without a broker, each repeat in a process of its own."""
+    for repeat in range(size.repeats):
+        command = [sys.executable, "-m", "tests.bench.core_alone", "--accounts", str(size.accounts), "--records", str(size.records)]
+        command += ["--memory"] if memory else ["--profile"] if profile else []
+        outcome: dict[str, Any] = msgspec.json.decode(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        if memory:
+            results.sample("memory per account, 1.5 addresses each", "bytes", outcome["bytes_per_account"], "<= 1,024")
+            results.facts["core's memory, engine alone"] = " and ".join(
+                f"{rss / 1e6:,.0f} MB with {accounts:,} accounts"
+                for rss, accounts in zip(outcome["rss_bytes"], (size.accounts, 3 * size.accounts), strict=True)
+            )
+            continue
+        results.sample("core alone", "entries/s", outcome["entries"] / outcome["seconds"], ">= 100,000")
+        results.sample("core alone, by processor time", "entries/s", outcome["entries"] / outcome["cpu_seconds"])
+        decided = sum(outcome["verdicts"].values())
+        detail = f"{decided} first verdicts for {outcome['requested']} withdrawals"
+        results.check(f"core alone, repeat {repeat}", decided == outcome["requested"], detail)
+        results.facts["core alone, outputs"] = ", ".join(f"{count:,} {topic}" for topic, count in outcome["outputs"].items())
+        results.facts["core alone, verdicts"] = ", ".join(f"{count:,} {kind}" for kind, count in outcome["verdicts"].items())
+        results.facts["journal entry"] = f"{outcome['entry_bytes']:.0f} bytes on average"
+
+
+async def run_peers(bootstrap: str, size: Size, results: Results) -> None:
+    """Every peer, every repeat, on the same records."""
+    traffic = Traffic(size.accounts, size.addresses, PARTITIONS, name="p")
+    inputs = await peers.fill_inputs(bootstrap, traffic, size.records, size.slow_records, time.time_ns() // 1_000_000)
+    for peer in peers.PEERS:
+        for repeat in range(size.repeats):
+            await peers.run_peer(bootstrap, peer, inputs[peer.input], PARTITIONS, repeat, results)
+
+
+async def run_whole_way(bootstrap: str, folder: Path, size: Size, wanted: Sequence[str], results: Results) -> None:
+    """The figures that need broker, intake and core, on one exchange."""
+    exchange = whole_way.Exchange(bootstrap, folder, size)
+    try:
+        intake, core = await whole_way.end_to_end(exchange, results, races="end-to-end" in wanted)
+        async with TopicReader(bootstrap) as reader:
+            if "latency" in wanted:
+                await live.latency(exchange, reader, results)
+            if "kill" in wanted:
+                core = await live.owner_killed(exchange, reader, results, core)
+        await intake.stop()
+        await core.stop()
+        if "intake-alone" in wanted:
+            await whole_way.intake_alone(exchange, results)
+    finally:
+        exchange.close()
+
+
+def on_kafka(size: Size, wanted: Sequence[str], results: Results, folder: Path) -> None:
+    """Start a broker of our own for all figures that need one."""
+    broker = KafkaBroker(folder / "kafka")
+    with (folder / "kafka" / "server.properties").open("a", encoding="utf-8") as properties:
+        # The broker notes when it appended a record: the end of a run is read from the topic, no consumer takes part in the race.
+        properties.write("log.message.timestamp.type=LogAppendTime\n")
+    with broker:
+        if "peers" in wanted:
+            uvloop.run(run_peers(broker.bootstrap_servers, size, results))
+        if WHOLE_WAY & set(wanted):
+            uvloop.run(run_whole_way(broker.bootstrap_servers, folder, size, wanted, results))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """All that was asked for; 1 if an output differs from its input."""
+    wanted = arguments.only or FIGURES
+    size = Size(arguments.accounts, arguments.records, arguments.slow_records, arguments.repeats, arguments.seconds)
+    results = Results(facts=machine())
+    results.facts["traffic"] = (
+        f"{size.accounts:,} accounts, {size.addresses:,} addresses, {PARTITIONS} partitions, {size.records:,} records a repeat "
+        f"({size.slow_records:,} for Faust), life cycles of {CYCLE_RECORDS} records, one request in each, over 500 bytes a record"
+    )
+    results.facts["peers' work"] = (
+        "decode and profile every record, river half-space trees 10×8 scored and learnt and a verdict encoded for every withdrawal requested, "
+        "as we give one verdict per withdrawal; the row that scores every record does it for all five"
+    )
+    for figure in ("core-alone", "memory"):
+        if figure in wanted:
+            print(f"{figure}:", flush=True)
+            core_alone(size, results, memory=figure == "memory", profile=arguments.profile)
+    if WHOLE_WAY & set(wanted) or "peers" in wanted:
+        if lacking := missing_tools():
+            print(f"Apache Kafka needs {' and '.join(lacking)}, which this machine doesn't have.", file=sys.stderr)
+            return 2
+        print("on Apache Kafka:", flush=True)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            on_kafka(size, wanted, results, Path(folder))
+    print("\n" + report.write(results, arguments.out))
+    return 1 if results.failed else 0
+
+
+def main() -> int:
+    """Parse the flags and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", choices=FIGURES, action="append", help="one figure; may be given several times")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--records", type=int, default=1_000_000, help="input records a repeat, for throughput")
+    parser.add_argument("--slow-records", type=int, default=60_000, help="the same for plain Faust")
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of live traffic a repeat, for latency")
+    parser.add_argument("--profile", action="store_true", help="profile the fold in core-alone (its rate is then of no worth)")
+    parser.add_argument("--out", type=Path, default=OUT)
+    return run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
