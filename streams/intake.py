@@ -291,7 +291,8 @@ class IntakeWorker:
             for topic, _ in what.dead_letters:
                 self._metrics.dead_letters(topic, 1)
         journal = Shipment(self._producer, _clock_ms())
-        journal.add_values(self._journal, 0, what.entries)
+        if what.entries:
+            journal.add_rows(self._journal, 0, ((None, entry, None) for entry in what.entries))
         await journal.deliver()
         for partition, position in what.positions.items():
             sources[partition].acknowledged = position

@@ -6,11 +6,12 @@ prefix. Decides nothing about what is written. Called by intake (journal, dead l
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
 Headers = list[tuple[str, bytes]]
+Row = tuple[bytes | None, bytes | None, Headers | None]
 Partition = tuple[str, int]
 
 
@@ -36,27 +37,20 @@ class Shipment:
 
     def add(self, topic: str, partition: int, value: bytes | None, key: bytes | None = None, headers: Headers | None = None) -> None:
         """Append one record to its partition's last batch, or to a new one when that is full."""
-        batches = self._batches.get((topic, partition))
-        if batches is None:
-            batches = self._batches[topic, partition] = [self._producer.create_batch()]
-        if batches[-1].append(timestamp=self._timestamp_ms, key=key, value=value, headers=headers) is None:
-            batches.append(self._producer.create_batch())
-            batches[-1].append(timestamp=self._timestamp_ms, key=key, value=value, headers=headers)
+        self.add_rows(topic, partition, [(key, value, headers)])
 
-    def add_values(self, topic: str, partition: int, values: Sequence[bytes]) -> None:
-        """`add` for many records that have neither key nor headers."""
-        if not values:
-            return
+    def add_rows(self, topic: str, partition: int, rows: Iterable[Row]) -> None:
+        """`add` for many records of one partition, each (key, value, headers)."""
         batches = self._batches.setdefault((topic, partition), [])
         if not batches:
             batches.append(self._producer.create_batch())
         append = batches[-1].append
         timestamp_ms = self._timestamp_ms
-        for value in values:
-            if append(timestamp=timestamp_ms, key=None, value=value) is None:
+        for key, value, headers in rows:
+            if append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
                 batches.append(self._producer.create_batch())
                 append = batches[-1].append
-                append(timestamp=timestamp_ms, key=None, value=value)
+                append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
 
     async def deliver(self) -> list[Any]:
         """Send all and wait until all is acknowledged; gives the acknowledgements' metadata. Raises ProduceFailedError at the first failure."""

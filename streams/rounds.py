@@ -17,7 +17,7 @@ from monitor.outbox import OutputRecord
 from streams.control import ControlReader
 from streams.kafka import Kafka
 from streams.metrics import Metrics
-from streams.outputs import Shipment, partition_of
+from streams.outputs import Row, Shipment, partition_of
 from streams.positions import INDEX_HEADER, JOURNAL_ID_HEADER, OFFSET_HEADER
 
 LATENCIES_PER_ROUND_MAX = 500  # verdicts whose latency is looked at: in a backlog a sample is enough
@@ -64,18 +64,18 @@ class OutputWriter:
 
     def fill(self, journal_id: str, outputs: Sequence[OutputRecord]) -> Shipment:
         """The outputs as batches; a record without a key goes to every partition of its topic."""
-        shipment = Shipment(self._producer, _clock_ms())
-        add = shipment.add
+        rows: dict[tuple[str, int], list[Row]] = {}
         topics = self._topics
         journal_header = (JOURNAL_ID_HEADER, journal_id.encode())
         for output in outputs:
             topic, partitions = topics[output.topic]
-            headers = [journal_header, (OFFSET_HEADER, b"%d" % output.offset), (INDEX_HEADER, b"%d" % output.index)]
-            if output.key is not None:
-                add(topic, partition_of(output.key, partitions), output.value, output.key, headers)
-                continue
-            for partition in range(partitions):
-                add(topic, partition, output.value, None, headers)
+            key = output.key
+            row: Row = (key, output.value, [journal_header, (OFFSET_HEADER, b"%d" % output.offset), (INDEX_HEADER, b"%d" % output.index)])
+            for partition in range(partitions) if key is None else (partition_of(key, partitions),):
+                rows.setdefault((topic, partition), []).append(row)
+        shipment = Shipment(self._producer, _clock_ms())
+        for (topic, partition), of_partition in rows.items():
+            shipment.add_rows(topic, partition, of_partition)
         return shipment
 
     async def quarantine(self, journal_id: str, offset: int, reason: str) -> None:
