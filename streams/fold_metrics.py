@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from monitor.contracts.outputs import Alert, Mark, Verdict
 from monitor.contracts.topics import INPUTS, OUTPUTS, RETRIES
+from monitor.findings import RULES
 from monitor.gauges import TABLES, AssetFigures, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
 from monitor.reasons import Reason
 from streams.health import Condition, Health
@@ -19,7 +20,7 @@ from streams.health import Condition, Health
 PREFIX = "withdrawal_monitor_"
 OTHER = "other"
 LABEL_VALUES_MAX = 100
-"""Values of a label whose set the policy closes (assets, layers, rules); more than these are added up under "other"."""
+"""Values of a label whose set the policy closes (assets, layers); more than these are added up under "other"."""
 
 INPUT_TOPICS = (*(topic.name for topic in INPUTS), RETRIES)
 OUTPUT_TOPICS = tuple(topic.name for topic in OUTPUTS)
@@ -36,6 +37,7 @@ def _values_of(struct: type, field: str) -> tuple[str, ...]:
 
 VERDICTS = _values_of(Verdict, "verdict")
 MARK_STATES = _values_of(Mark, "state")
+RULE_NAMES = tuple(RULES)
 ALERT_KINDS = _values_of(Alert, "kind")
 
 Values = Mapping[tuple[str, ...], float]
@@ -98,7 +100,7 @@ def _totals(g: Gauges) -> list[Row]:
     return [
         ("entries", "Entries of input records that the fold accepted, repeats left out, by kind.", ["kind"], _by(g.entries, ENTRY_KINDS)),
         ("verdicts", "Verdict versions decided, by verdict.", ["verdict"], _by(g.verdicts, VERDICTS)),
-        ("findings", "Findings, by detector or invariant.", ["rule"], _capped(g.findings)),
+        ("findings", "Findings, by detector or invariant.", ["rule"], _by(g.findings, RULE_NAMES)),
         ("alerts", "Alerts raised, by kind.", ["kind"], _by(g.alerts, ALERT_KINDS)),
         ("evictions", "Rows evicted because a table reached its limit.", ["table"], _by(g.evictions, TABLES)),
         ("ticks_refused", "Ticks refused because they were too far ahead of intake's clocks.", [], _one(g.ticks_refused)),

@@ -1,4 +1,4 @@
-"""Relations between settings that no single field's type can say; each rule is one row, checked in order.
+"""Relations between settings that no single field's type can say; each is one row of RELATIONS, checked in order.
 
 Values in, sentence out. Called by `streams.configuration` after every value has passed its own type.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
+from monitor.findings import RULES
 from streams.setting_fields import nearest
 from streams.settings import KafkaSettings, Settings
 
@@ -17,9 +18,9 @@ TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 def broken(settings: Settings) -> Iterator[str]:
-    """A sentence for each rule that doesn't hold."""
-    for rule in RULES:
-        yield from rule(settings)
+    """A sentence for each relation that doesn't hold."""
+    for relation in RELATIONS:
+        yield from relation(settings)
 
 
 def _kafka_times(settings: Settings) -> Iterator[str]:
@@ -148,6 +149,10 @@ def nearest_asset(name: str, known: list[str]) -> str:
 
 def _rules(settings: Settings) -> Iterator[str]:
     policy = settings.policy
+    for name, rules in (("rules_off", policy.rules_off), ("rule_modes", policy.rule_modes)):
+        for rule in rules:
+            if rule not in RULES:
+                yield f"policy.{name} names {rule}, which is no rule; {nearest(rule, list(RULES))}"
     for rule in policy.rules_off:
         if rule in policy.rule_modes:
             yield f"policy.rule_modes.{rule} sets the mode of a rule that policy.rules_off turns off; one of them must go."
@@ -174,6 +179,6 @@ def _limits(settings: Settings) -> Iterator[str]:
         )
 
 
-RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
+RELATIONS: tuple[Callable[[Settings], Iterator[str]], ...] = (
     _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _waits, _limits,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from monitor.policy import Layer
 from streams import setting_rules
 from streams.configuration import Configuration, Origin, configure, schema
 from streams.setting_fields import BadConfigurationError
-from streams.setting_rules import RULES
+from streams.setting_rules import RELATIONS
 from streams.settings import Settings
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,21 +92,21 @@ def test_each_bad_file_is_refused_in_the_sentence_that_it_expects(file: pathlib.
     assert sentence(file=file) == expected
 
 
-def test_there_is_a_bad_file_for_every_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_a_bad_file_for_every_relation(monkeypatch: pytest.MonkeyPatch) -> None:
     spoke: set[str] = set()
 
-    def recorded(rule: Callable[[Settings], Iterator[str]]) -> Callable[[Settings], Iterator[str]]:
+    def recorded(relation: Callable[[Settings], Iterator[str]]) -> Callable[[Settings], Iterator[str]]:
         def run(settings: Settings) -> Iterator[str]:
-            for said in rule(settings):
-                spoke.add(rule.__name__)
+            for said in relation(settings):
+                spoke.add(relation.__name__)
                 yield said
 
         return run
 
-    monkeypatch.setattr(setting_rules, "RULES", tuple(recorded(rule) for rule in RULES))
+    monkeypatch.setattr(setting_rules, "RELATIONS", tuple(recorded(relation) for relation in RELATIONS))
     for file in BAD_FILES:
         sentence(file=file)
-    assert spoke == {rule.__name__ for rule in RULES}
+    assert spoke == {relation.__name__ for relation in RELATIONS}
 
 
 @pytest.mark.parametrize(
