@@ -7,6 +7,7 @@ Called by `monitor.intake`; knows nothing of journals.
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Final
 
@@ -21,7 +22,9 @@ from monitor.policy import Asset
 from monitor.reasons import Reason, Rejection
 
 DETAIL_CHARACTERS_MAX = 200
+DECIMALS_WITHOUT_ASSET = 24  # an amount without an asset (feedback) is only looked at for its form
 Refusal = tuple[Reason, str]
+AmountRule = tuple[Callable[[Event], str | None], Callable[[str], object], Callable[[str], Refusal | None]]
 _BACKSLASH, _DELETE = 0x5C, 0x7F
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _unprintable = re.compile(r"[^\x20-\x7e]")
@@ -60,25 +63,6 @@ class Decoder:
         return self._topics[topic]
 
 
-class _Form:
-    """How amounts of so many decimals look: what matches needs no arithmetic; what doesn't is parsed for its reason.
-
-    A number above the maximum has more digits before the point than the forms take.
-    """
-
-    __slots__ = ("above_zero", "decimals", "usual")
-
-    def __init__(self, decimals: int) -> None:
-        digits = f"[0-9]{{1,{len(str(AMOUNT_MINOR_MAX)) - 1 - decimals}}}"
-        form = digits + (rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else "")
-        self.decimals = decimals
-        self.usual = re.compile(form).fullmatch
-        self.above_zero = re.compile("(?=[0.]*[1-9])" + form).fullmatch
-
-
-_FORM_ONLY = _Form(decimals=24)  # an amount without an asset (feedback) is only looked at for its form
-
-
 class TopicDecoder:
     """Decodes the records of one topic."""
 
@@ -88,19 +72,17 @@ class TopicDecoder:
         self._typed = msgspec.json.Decoder(topic.event).decode
         checks = _checks(topic.event)
         self._key_of: Callable[[Event], str] = attrgetter(topic.key)
-        self._asset_of: Callable[[Event], str] | None = attrgetter(checks["asset"][0]) if checks["asset"] else None
-        self._amounts: tuple[tuple[str, Callable[[Event], str | None], int], ...] = tuple(
-            (name, attrgetter(name), 0 if check == "amount_or_zero" else 1)
-            for check in ("amount", "price", "amount_or_zero")
-            for name in checks[check]
-        )
+        asset_fields = checks["asset"]
+        self._asset_of: Callable[[Event], str] | None = attrgetter(asset_fields[0]) if asset_fields else None
+        self._amounts_of = {name: _amount_rules(checks, asset.decimals) for name, asset in assets.items()}
+        self._amounts_without_asset = _amount_rules(checks, DECIMALS_WITHOUT_ASSET)
         self._times = tuple((name, attrgetter(name)) for name in checks["time"] if name != "occurred_at_ms")
         self._free_text = frozenset(checks["text"])
-        self._forms = {name: _Form(PRICE_DECIMALS_MAX if checks["price"] else asset.decimals) for name, asset in assets.items()}
         fields = msgspec.structs.fields(topic.event)
         self._names = frozenset(field.encode_name for field in fields)
         self._defaulted = tuple(f'"{field.encode_name}":'.encode() for field in fields if not field.required and field.default is not None)
         self._certain_max = len(fields) - len(self._defaulted)
+        self._first_nullable = next((index for index, field in enumerate(fields) if field.default is None), len(fields))
         self._time_is_replaced = topic.name == "outflows"  # an outflow is a fact on chain, whatever clock dates it
 
     def decode(self, key: bytes | None, value: bytes | None, clock_ms: int) -> Decoded | Rejection:
@@ -131,7 +113,7 @@ class TopicDecoder:
         Every member has its colon. A field that isn't null has its member, but for one with a default, which is looked for: where
         the bytes have no backslash, its quoted name before a colon can be nothing else.
         """
-        unexplained = value.count(b":") - self._certain_max + astuple(event).count(None)
+        unexplained = value.count(b":") - self._certain_max + astuple(event)[self._first_nullable :].count(None)
         for member in self._defaulted:
             if unexplained and value.find(member) >= 0:
                 unexplained -= 1
@@ -141,16 +123,16 @@ class TopicDecoder:
         """Key, asset, amounts, and times other than the event's own."""
         if self._key_of(event).encode() != key:
             return Reason.KEY_MISMATCH, f"the record's key is not the event's {self._topic.key}"
-        form = _FORM_ONLY
+        amounts = self._amounts_without_asset
         if self._asset_of is not None:
-            known = self._forms.get(self._asset_of(event))
+            known = self._amounts_of.get(self._asset_of(event))
             if known is None:
                 return Reason.UNKNOWN_ASSET, f"the policy has no asset {self._asset_of(event)}"
-            form = known
-        for name, amount, minor_min in self._amounts:
-            text = amount(event)
-            if text is not None and (form.above_zero if minor_min else form.usual)(text) is None:
-                refusal = _judge_amount(name, text, form.decimals, minor_min)
+            amounts = known
+        for amount_of, is_usual, judge in amounts:
+            text = amount_of(event)
+            if text is not None and is_usual(text) is None:
+                refusal = judge(text)
                 if refusal is not None:
                     return refusal
         for name, time in self._times:
@@ -231,7 +213,19 @@ def _checks(event: type[Event]) -> dict[str, list[str]]:
     return names
 
 
-def _judge_amount(name: str, text: str, decimals: int, minor_min: int) -> Refusal | None:
+def _amount_rules(checks: Mapping[str, list[str]], decimals: int) -> tuple[AmountRule, ...]:
+    """For each amount of an event whose asset has so many decimals: how to get it, what the usual good one matches, how to judge another."""
+    rules = []
+    for check, minor_min in (("amount", 1), ("amount_or_zero", 0), ("price", 1)):
+        own_decimals = PRICE_DECIMALS_MAX if check == "price" else decimals
+        # Above the maximum there are more digits before the point than this takes.
+        form = f"[0-9]{{1,{len(str(AMOUNT_MINOR_MAX)) - 1 - own_decimals}}}" + (rf"(?:\.[0-9]{{1,{own_decimals}}})?" if own_decimals else "")
+        is_usual = re.compile(("(?=[0.]*[1-9])" if minor_min else "") + form).fullmatch
+        rules += [(attrgetter(name), is_usual, partial(_judge_amount, name, own_decimals, minor_min)) for name in checks[check]]
+    return tuple(rules)
+
+
+def _judge_amount(name: str, decimals: int, minor_min: int, text: str) -> Refusal | None:
     minor = parse_amount(text, decimals)
     if isinstance(minor, int) and minor >= minor_min:
         return None
