@@ -125,7 +125,10 @@ class Panel:
         return state
 
     def restore(self, arrays: Arrays) -> None:
-        """Take over a state that `arrays` of a panel of equal settings gave; ValueError if it doesn't fit."""
+        """Take over a state that `arrays` of a panel of equal settings gave.
+
+        Raises ValueError if it doesn't fit; the panel is of no use then.
+        """
         parts: dict[str, Arrays] = {owner: {} for owner in ("panel", "observer", *(detector.name for detector in self.detectors))}
         for full_name, array in arrays.items():
             owner, _, name = full_name.partition(".")
@@ -136,6 +139,8 @@ class Panel:
         check_names(parts["panel"], own)
         for name, target in own.items():
             copy_into(f"panel.{name}", target, parts["panel"][name])
+        if not 0 <= self._filled[0] <= BLOCK_OBSERVATIONS:
+            raise ValueError(f"panel.filled: expected 0 to {BLOCK_OBSERVATIONS}, got {self._filled[0]}")
         self.observer.restore(parts["observer"])
         for detector in self.detectors:
             detector.restore(parts[detector.name])

@@ -48,7 +48,7 @@ class WalletOutflow:
         return scores
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
-        """Teach limit and rate; what may not teach counts a tenth towards the rate, or a lasting change would alarm for ever."""
+        """Teach limit and rate; from what may not teach, the rate alone learns, ten times slower."""
         learn_block(block.time_ms, block.wallet, inputs[:, self._amount_input], teach, self._wallets.rows)
 
     def forget(self, kind: str, rows: Rows) -> None:

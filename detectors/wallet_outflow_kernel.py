@@ -22,7 +22,8 @@ LIMIT_STEP = 0.05
 OVER_DISPERSION = 1.5
 EXPECTED_MIN = 0.2
 """Large payouts expected in 15 minutes, at least: from about eight at once an otherwise quiet wallet alarms at 1e-6."""
-HELD_WEIGHT = 0.1
+HELD_PACE = 0.1
+"""Pace at which the rate learns from what may not teach: never at all, and a lasting change would alarm for ever."""
 LN10 = 2.302585092994046
 
 
@@ -88,11 +89,11 @@ def learn_block(time_ms: Ints, wallet_rows: Rows, amounts: Floats, teach: Bools,
             wallet["taught_ms"] = time_ms[i]
             wallet["limit"] = amount
         large = amount > wallet["limit"]
-        kept = exp(-float(max(time_ms[i] - wallet["taught_ms"], 0)) / (BASELINE_DAYS * DAY_MS))
+        pace = 1.0 if teach[i] else HELD_PACE
+        wallet["exceeded_5d"] *= exp(-pace * float(max(time_ms[i] - wallet["taught_ms"], 0)) / (BASELINE_DAYS * DAY_MS))
         wallet["taught_ms"] = max(wallet["taught_ms"], time_ms[i])
-        wallet["exceeded_5d"] *= kept
         if large and wallet["n"] >= LARGEST_UNTIL:
-            wallet["exceeded_5d"] += 1.0 if teach[i] else HELD_WEIGHT
+            wallet["exceeded_5d"] += pace
         if not teach[i]:
             continue
         wallet["n"] += 1.0

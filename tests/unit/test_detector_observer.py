@@ -1,0 +1,205 @@
+"""The observer's kernels equal their plain twin bit for bit, and each input means what its name says."""
+
+import numpy as np
+import pytest
+
+from detectors.contract import BLOCK_OBSERVATIONS, Floats, Rows, Run
+from detectors.observer import EVERYONE, Observer
+from detectors.tail import TailBins
+from detectors.words import DAY_MS, HOUR_MS
+from tests.unit.detector_runs import ROWS, START_MS, Stream, cut, cuts, stream
+from tests.unit.detector_twins import ObserverTwin, TailTwin
+
+INPUTS = len(Observer.INPUT_NAMES)
+
+
+def observed(given: Stream, longest: int) -> Floats:
+    """What the observer and its tail bins say, block after block."""
+    bins = TailBins(INPUTS)
+    observer = Observer(bins, pairs_max=1024)
+    observer.reserve(ROWS)
+    out = []
+    for start, end in cuts(len(given.run), longest):
+        out.append(observer.observe(cut(given.run, start, end)))
+        if end % BLOCK_OBSERVATIONS == 0:
+            block = slice(end - BLOCK_OBSERVATIONS, end)
+            inputs = np.concatenate(out)[block]
+            observer.learn(cut(given.run, block.start, end), inputs, given.teach[block])
+            bins.learn(inputs, given.teach[block])
+    return np.concatenate(out)
+
+
+def twin_observed(given: Stream) -> list[list[float]]:
+    bins = TailTwin(INPUTS)
+    twin = ObserverTwin(bins)
+    run = given.run
+    rows: list[list[float]] = []
+    for i in range(len(run)):
+        rows.append(
+            twin.observe(
+                int(run.time_ms[i]), int(run.account[i]), int(run.address[i]), int(run.asset[i]), float(run.amount[i]), float(run.amount_base[i])
+            )
+        )
+        if len(rows) % BLOCK_OBSERVATIONS == 0:
+            teach = given.teach[len(rows) - BLOCK_OBSERVATIONS : len(rows)].tolist()
+            twin.learn(teach)
+            bins.learn(rows[-BLOCK_OBSERVATIONS:], teach)
+    return rows
+
+
+@pytest.mark.parametrize(("seed", "step_ms"), [(1, 60_000), (2, 3_600_000), (3, 300)])
+def test_kernels_equal_the_twin(seed: int, step_ms: int) -> None:
+    given = stream(seed, 12 * BLOCK_OBSERVATIONS + 100, step_ms=step_ms)
+    inputs = observed(given, 64)
+    twin = np.array(twin_observed(given))
+    different = [(int(i), Observer.INPUT_NAMES[j]) for i, j in zip(*np.nonzero(inputs != twin), strict=True)]
+    assert different == [] and inputs.tobytes() == twin.tobytes()
+    # The stream was eventful enough for all inputs to say something, evidence included.
+    assert (inputs.max(axis=0) > inputs.min(axis=0) + 0.05).all()
+
+
+class Story:
+    """An observer of its own account rows, told one withdrawal after another; a block ends when it is asked to."""
+
+    def __init__(self, pairs_max: int = 1024) -> None:
+        self.bins = TailBins(INPUTS)
+        self.observer = Observer(self.bins, pairs_max)
+        self.observer.reserve({"account": 2000, "address": 2000, "asset": 3})
+        self.pending: list[Run] = []
+
+    def tell(self, time_ms: int, amount: float, account: int = 0, address: int = 0, asset: int = 0, base: float | None = None) -> dict[str, float]:
+        def row(value: int) -> Rows:
+            return np.array([value], np.int32)
+
+        price = amount if base is None else base
+        run = Run(np.array([time_ms]), row(account), row(address), row(asset), row(-1), np.array([amount]), np.array([price]))
+        self.pending.append(run)
+        return dict(zip(Observer.INPUT_NAMES, self.observer.observe(run)[0].tolist(), strict=True))
+
+    def end_block(self, *, may_teach: bool = True) -> None:
+        """Teach what was told; a shorter block than a real one is as good to the observer."""
+        columns = ("time_ms", "account", "address", "asset", "wallet", "amount", "amount_base")
+        block = Run(*(np.concatenate([getattr(run, column) for run in self.pending]) for column in columns))
+        self.observer.learn(block, np.zeros((len(block), INPUTS)), np.full(len(block), may_teach))
+        self.pending = []
+
+
+def used_to(amount: float, *, may_teach: bool = True) -> Story:
+    """An account that paid 50 times about that amount, every six hours."""
+    told = Story()
+    for k in range(50):
+        told.tell(START_MS + k * 6 * HOUR_MS, amount * (1.0 + 0.01 * (k % 5)))
+    told.end_block(may_teach=may_teach)
+    return told
+
+
+NOW_MS = START_MS + 50 * 6 * HOUR_MS
+
+
+def test_a_larger_amount_looks_larger_in_each_respect() -> None:
+    usual, absurd = used_to(100.0).tell(NOW_MS, 100.0), used_to(100.0).tell(NOW_MS, 100_000.0)
+    for name in ("amount_over_mean", "amount", "amount_over_maximum", "amount_z", "address_amount_z", "amount_24h", "address_inflow_24h"):
+        assert absurd[name] > usual[name] + 0.2, name
+    assert abs(usual["amount_z"] - 0.5) < 0.1
+    assert absurd["amount_z"] > 0.9
+
+
+def test_what_may_not_teach_changes_facts_and_no_baseline() -> None:
+    told, held = used_to(100.0), used_to(100.0, may_teach=False)
+    a, b = told.tell(NOW_MS, 100.0), held.tell(NOW_MS, 100.0)
+    assert a["new_pair"] == b["new_pair"] == pytest.approx(1 / 51)
+    assert a["count_1h"] == b["count_1h"] and a["young_address"] == b["young_address"]
+    assert held.observer.arrays()["everyone"].tobytes() == Story().observer.arrays()["everyone"].tobytes()
+    assert b["amount_over_mean"] == pytest.approx(1 / 11)  # beside itself only: nothing was learnt
+
+
+def test_rhythm() -> None:
+    soon, usual, late = (used_to(100.0).tell(NOW_MS + delay_ms, 100.0) for delay_ms in (1_000 - 6 * HOUR_MS, 0, 60 * DAY_MS))
+    assert soon["burst"] > 0.99
+    assert 0.2 > usual["burst"] > late["burst"]
+    assert soon["dormancy"] < usual["dormancy"] < 0.2 and late["dormancy"] > 0.9
+    assert used_to(100.0).tell(NOW_MS - 40 * DAY_MS, 100.0)["dormancy"] == 0.0  # an event from before is no gap
+
+
+def test_a_burst_shows_in_counts_at_once() -> None:
+    told = used_to(100.0)
+    first = told.tell(NOW_MS, 100.0)
+    last = [told.tell(NOW_MS + k * 1_000, 100.0) for k in range(1, 20)][-1]
+    for name in ("count_1h", "count_24h", "amount_24h"):
+        assert last[name] > first[name] + 0.3, name
+
+
+def test_addresses_grow_old_and_new_payers_count() -> None:
+    told = Story()
+    assert told.tell(START_MS, 1.0, address=5)["young_address"] == pytest.approx(1.0, abs=1e-4)
+    assert told.tell(START_MS + 7 * DAY_MS, 1.0, address=5)["young_address"] == pytest.approx(1 / np.e)
+    seen = [told.tell(START_MS + 8 * DAY_MS, 1.0, account=k, address=5)["address_payers_24h"] for k in range(1, 10)]
+    assert seen == sorted(seen) and seen[-1] > seen[0] + 0.3
+    assert told.tell(START_MS + 8 * DAY_MS, 1.0, account=9, address=5)["address_payers_24h"] == pytest.approx(seen[-1], rel=1e-6)
+
+
+def test_rare_hours() -> None:
+    told = used_to(100.0)  # at four hours of the day only
+    assert told.tell(NOW_MS + 3 * HOUR_MS, 100.0)["rare_hour"] > 0.8
+    assert told.tell(NOW_MS + 6 * HOUR_MS, 100.0)["rare_hour"] < 0.3
+
+
+def test_without_a_price_the_last_one_stands_in() -> None:
+    told = used_to(100.0)
+    told.tell(NOW_MS, 1.0, account=1, asset=1, base=100.0)
+    assert told.tell(NOW_MS, 1.0, asset=1, base=np.nan)["amount_over_mean"] == pytest.approx(used_to(100.0).tell(NOW_MS, 100.0)["amount_over_mean"])
+
+
+def test_an_asset_without_any_price_is_measured_by_its_own_usual_amount() -> None:
+    told = used_to(100.0)
+    for _ in range(20):
+        told.tell(NOW_MS, 1e9, account=1, asset=2, base=np.nan)
+    told.end_block()
+    usual, absurd = (told.tell(NOW_MS, amount, account=7, asset=2, base=np.nan)["amount"] for amount in (1e9, 1e12))
+    assert abs(usual - 0.5) < 0.05 and absurd > 0.75
+
+
+@pytest.mark.parametrize("amount", [5e-324, 1e-300, 1e300, 1.7e308])
+@pytest.mark.parametrize("time_ms", [-(1 << 51), 0, (1 << 51)])
+def test_no_number_or_time_leaves_the_range(amount: float, time_ms: int) -> None:
+    told = used_to(100.0)
+    for base in (amount, np.nan):
+        for at in (time_ms, NOW_MS):
+            values = told.tell(at, amount, base=base).values()
+            assert all(0.0 <= value < 1.0 for value in values)
+    told.end_block()
+    assert all(0.0 <= value < 1.0 for value in told.tell(NOW_MS, 1.0).values())
+
+
+def test_a_forgotten_account_is_new_and_its_pairs_are_gone() -> None:
+    told = used_to(100.0)
+    assert told.tell(NOW_MS, 100.0)["new_pair"] < 0.1
+    told.observer.forget("account", np.array([0], np.int32))
+    again = told.tell(NOW_MS, 100.0)
+    assert again["new_pair"] > 0.99 and again["burst"] == again["dormancy"] == 0.0
+
+
+def test_pairs_are_bounded_and_the_longest_unseen_go() -> None:
+    told = Story(pairs_max=1024)
+    for block in range(12):
+        told.tell(START_MS, 1.0, account=0, address=0)
+        for k in range(200):
+            told.tell(START_MS, 1.0, account=1 + block * 100 + k % 100, address=1 + k)
+        told.end_block()
+        used, limit = told.observer.use()["pairs"]
+        assert used <= limit == 1024
+    assert told.tell(START_MS, 1.0, account=0, address=0)["new_pair"] < 0.1  # seen in every block
+    assert told.tell(START_MS, 1.0, account=1, address=1)["new_pair"] > 0.99  # not since the first
+    assert told.tell(START_MS, 1.0, account=1101, address=1)["new_pair"] < 0.6  # in the last
+
+
+def test_halving_everybodys_hours_keeps_their_shares() -> None:
+    told = used_to(100.0)
+    everyone = told.observer.arrays()["everyone"].view(EVERYONE)
+    everyone["hours"] *= 4_000.0
+    everyone["hours_seen"] *= 4_000.0
+    before = everyone["hours"][0] / everyone["hours_seen"][0]
+    told.tell(NOW_MS, 100.0)
+    told.end_block()
+    assert everyone["hours_seen"][0] == 100_001.0
+    assert np.allclose(everyone["hours"][0] / everyone["hours_seen"][0], before, atol=1e-4)
