@@ -66,11 +66,12 @@ async def run_whole_way(bootstrap: str, folder: Path, size: Size, wanted: Sequen
     exchange = whole_way.Exchange(bootstrap, folder, size)
     try:
         intake, core = await whole_way.end_to_end(exchange, results, races="end-to-end" in wanted)
-        async with TopicReader(bootstrap) as reader:
-            if "latency" in wanted:
-                await live.latency(exchange, reader, results)
-            if "kill" in wanted:
-                core = await live.owner_killed(exchange, reader, results, core)
+        if {"latency", "kill"} & set(wanted):
+            async with TopicReader(bootstrap) as reader:
+                if "latency" in wanted:
+                    await live.latency(exchange, reader, results)
+                if "kill" in wanted:
+                    core = await live.owner_killed(exchange, reader, results, core)
         await intake.stop()
         await core.stop()
         if "intake-alone" in wanted:

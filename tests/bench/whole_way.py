@@ -17,7 +17,7 @@ from tests.bench.figures import Results
 from tests.bench.topic_io import TopicReader, produce
 from tests.bench.traffic import CYCLE_RECORDS, Record, Traffic
 from tests.bench.witness import Positions, Verdicts
-from tests.bench.workers import Worker, run_command
+from tests.bench.workers import Worker, broker_cpu_seconds, run_command
 from tests.bench.workload import PARTITIONS, WITHDRAWAL_INTERVAL_MS, Size, configuration
 
 PREFIX = "bench."
@@ -106,11 +106,13 @@ async def end_to_end(exchange: Exchange, results: Results, races: bool = True) -
             start = await _ends(reader)
             backlog = await exchange.produce(size.records // CYCLE_RECORDS)
             intake = exchange.worker("intake")
-            cpu_before = core.cpu_seconds
+            used = {"core": core.cpu_seconds, "intake": intake.cpu_seconds, "broker": broker_cpu_seconds()}
             opened_ms, ended_ms, verdicts = await _race(exchange, reader, results, f"{END_TO_END}, repeat {repeat}", start, backlog)
             seconds = (ended_ms - opened_ms) / 1_000
             results.sample(END_TO_END, "records/s", backlog.records["withdrawals"] / seconds, ">= 50,000")
-            results.sample("core's share of one processor meanwhile", "%", 100 * (core.cpu_seconds - cpu_before) / seconds)
+            now = {"core": core.cpu_seconds, "intake": intake.cpu_seconds, "broker": broker_cpu_seconds()}
+            for part, before in used.items():
+                results.sample(f"{END_TO_END}, processor time of {part}", "µs/record", 1e6 * (now[part] - before) / backlog.total)
             worse = 100 * sum(count for kind, count in verdicts.kinds.items() if kind != "CLEAR") / len(backlog.requested)
             results.sample("verdicts WATCH or worse", "%", worse, "0.2")
     results.sample(CORE_MEMORY, "MB", core.rss_bytes / 1e6)

@@ -99,3 +99,10 @@ def run_command(configuration: Path, *arguments: str) -> None:
     done = subprocess.run([*COMMAND, "--config", str(configuration), *arguments], check=False, capture_output=True, text=True, env=os.environ)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed ({done.returncode}): {done.stdout}{done.stderr}")
+
+
+def broker_cpu_seconds() -> float:
+    """Processor time that the broker, a child of this process, has used; 0 if there is none."""
+    brokers = [child.cpu_times() for child in psutil.Process().children() if child.name() == "java"]
+    used: float = sum(times.user + times.system for times in brokers)
+    return used
