@@ -63,7 +63,7 @@ class ControlReader:
             while self.next_offset < end:
                 await self._read(READ_WAIT_MS)
 
-    async def follow(self, changed: Callable[[], None]) -> None:
+    async def follow(self, changed: Callable[[], None] = lambda: None) -> None:
         """Read on for ever and call `changed` after each read that brought something."""
         while True:
             before = self.next_offset

@@ -8,10 +8,9 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import TopicPartition
@@ -23,6 +22,7 @@ from monitor.engine import GapInJournalError, JournalRefusedError
 from monitor.outbox import OutputRecord
 from monitor.version import ENGINE_VERSION
 from streams.control import ControlReader
+from streams.fold_failures import FoldFailures
 from streams.health import Condition, Health
 from streams.kafka import CORE_GROUP, Kafka
 from streams.metrics import Metrics
@@ -45,8 +45,17 @@ POLL_WAIT_MS = 200  # how long a quiet round waits for entries: also how soon sn
 HOUSEKEEPING_INTERVAL_S = 1.0
 RETRY_S = 0.5
 REFUSED_RETRY_S = 10.0
-FAILURES_MAX = 3  # at one entry: folded again, kept from the detectors, left to a person
 NOT_OURS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class Folded(NamedTuple):
+    """What one fold put out, until it is sent."""
+
+    engine: FoldEngine
+    outputs: Sequence[OutputRecord]
+    entries: int
+    began_s: float
+    next_offset: int
 
 
 class CoreWorker:
@@ -67,15 +76,14 @@ class CoreWorker:
         self._engine: FoldEngine | None = None
         self._last_value: bytes | None = None
         self._in_flight: asyncio.Task[None] | None = None
+        self._unsent: Folded | None = None
         self._clean = asyncio.Event()
         self._clean.set()
         self._term: str | None = None
         self._term_offset = -1
         self._ticking: asyncio.Task[None] | None = None
-        self._failures: Counter[int] = Counter()
-        self._careful_until = 0
-        self._refused_offset: int | None = None
-        self._control_due = False
+        self._control = ControlReader(kafka)
+        self._failures = FoldFailures(self._control, health)
         self._acknowledged = 0
         self._committed = 0
         self._housekeeping_due_s = 0.0
@@ -85,14 +93,13 @@ class CoreWorker:
         self._stopping.begun()
         self._consumer = self._kafka.group_consumer(CORE_GROUP, self._settings.fetch_wait_ms)
         self._producer = self._kafka.producer()
-        self._control = ControlReader(self._kafka)
         self._ownership = Ownership(CORE_GROUP, self._consumer, self._release, self._kafka.settings.rebalance_timeout_ms / 1_000)
         self._health.set(Condition.CORE_STOPPED, "The core hasn't joined its group yet.")
         following: asyncio.Task[None] | None = None
         try:
             await self._producer.start()
             await self._control.start()
-            following = asyncio.create_task(self._control.follow(self._control_changed))
+            following = asyncio.create_task(self._control.follow())
             self._consumer.subscribe([self._journal.topic], listener=self._ownership)
             await self._stopping.unless(self._consumer.start())
             while True:
@@ -115,7 +122,7 @@ class CoreWorker:
         generation = self._ownership.generation
         if generation != self._installed_generation:
             await self._take_over(generation)
-        elif self._refused_offset is not None:
+        elif self._failures.refused is not None:
             await self._wait_for_person()
         elif self._engine is None or not self._ownership.partitions:
             await self._fetch()  # nothing comes; it shows the group that this worker lives
@@ -152,7 +159,7 @@ class CoreWorker:
         self._ticking = asyncio.create_task(self._tick())
         self._metrics.core_owner(owner=True)
         self._health.clear(Condition.CORE_STOPPED)
-        self._health.clear(Condition.ENTRY_REFUSED)
+        self._failures.retried()
         log.info("journal taken over", next_offset=engine.next_offset, term=self._term)
 
     async def _state(self, inputs: dict[str, int]) -> FoldEngine:
@@ -175,7 +182,7 @@ class CoreWorker:
 
     async def _load(self) -> FoldEngine:
         engine = await self._loader.load(self._control.quarantines)
-        engine.careful_until = self._careful_until
+        engine.careful_until = self._failures.careful_until
         self._clean.set()
         return engine
 
@@ -207,9 +214,6 @@ class CoreWorker:
         self._stop_ticking()
         await self._clean.wait()
 
-    def _control_changed(self) -> None:
-        self._control_due = True
-
     # ---- rounds
 
     async def _round(self, generation: int, engine: FoldEngine) -> None:
@@ -231,8 +235,9 @@ class CoreWorker:
                 await self._fold_failed(engine, start + len(values), error)
                 return
             self._last_value = values[-1]
+            self._unsent = Folded(engine, outputs, len(values), began_s, engine.next_offset)
             await self._settle()
-            self._ship(engine, outputs, len(values), began_s)
+            self._ship(self._unsent)
         if time.monotonic() >= self._housekeeping_due_s or self._snapshotter.due(engine.next_offset):
             await self._keep_house(engine)
 
@@ -249,13 +254,15 @@ class CoreWorker:
         records: Sequence[Any] = fetched.get(self._journal, ())
         return records
 
-    def _ship(self, engine: FoldEngine, outputs: Sequence[OutputRecord], count: int, began_s: float) -> None:
-        self._in_flight = asyncio.create_task(self._deliver(engine, outputs, count, began_s, engine.next_offset))
+    def _ship(self, folded: Folded) -> "asyncio.Task[None]":
+        self._unsent = None
+        self._in_flight = asyncio.create_task(self._deliver(folded))
+        return self._in_flight
 
-    async def _deliver(self, engine: FoldEngine, outputs: Sequence[OutputRecord], count: int, began_s: float, next_offset: int) -> None:
-        await self._writer.write(engine.journal_id, outputs, count, began_s)
-        self._acknowledged = next_offset
-        if engine.next_offset == next_offset:
+    async def _deliver(self, folded: Folded) -> None:
+        await self._writer.write(folded.engine.journal_id, folded.outputs, folded.entries, folded.began_s)
+        self._acknowledged = folded.next_offset
+        if folded.engine.next_offset == folded.next_offset:
             self._clean.set()
 
     async def _settle(self) -> None:
@@ -301,40 +308,20 @@ class CoreWorker:
             await self._unusable(f"The journal can't be folded: {error}.")
             return
         offset = engine.next_offset if engine.failing_offset is None else engine.failing_offset
-        self._failures[offset] += 1
-        self._careful_until = max(self._careful_until, batch_end)
-        log.error("the fold failed: the state is thrown away", offset=offset, failures=self._failures[offset], exc_info=error)
-        if self._failures[offset] >= FAILURES_MAX:
-            self._refuse(engine.journal_id, offset, error)
+        following = self._failures.failed(engine.journal_id, offset, batch_end, error)
+        if following == "refuse":
+            self._stop_ticking()
+            self._metrics.core_owner(owner=False)
+            self._consumer.pause(self._journal)
             return
-        if self._failures[offset] == FAILURES_MAX - 1:
+        if following == "quarantine":
             reason = f"the fold failed twice at this entry: {type(error).__name__}: {error}"
             await self._stopping.unless(self._writer.quarantine(engine.journal_id, offset, reason))
         self._installed_generation = -1
 
-    def _refuse(self, journal_id: str, offset: int, error: BaseException) -> None:
-        self._stop_ticking()
-        self._metrics.core_owner(owner=False)
-        self._consumer.pause(self._journal)
-        self._refused_offset = offset
-        self._refused_journal = journal_id
-        self._refused_scope = self._control.quarantines(journal_id).get(offset)
-        self._health.set(
-            Condition.ENTRY_REFUSED,
-            f"The core can't fold the journal entry at offset {offset} ({type(error).__name__}: {error}); a person may leave it out: "
-            f"`withdrawal-monitor core quarantine {offset} --reason …`.",
-        )
-
     async def _wait_for_person(self) -> None:
-        await self._fetch()
-        if self._refused_offset is None or not self._control_due:
-            return
-        self._control_due = False
-        scope = self._control.quarantines(self._refused_journal).get(self._refused_offset)
-        if scope != self._refused_scope or scope == "entry":
-            log.info("a person quarantined the refused entry: going on", offset=self._refused_offset, scope=scope)
-            self._failures.clear()
-            self._refused_offset = None
+        await self._fetch()  # nothing comes; it shows the group that this worker lives
+        if self._failures.decided():
             self._installed_generation = -1
 
     async def _unusable(self, sentence: str) -> None:
@@ -374,9 +361,12 @@ class CoreWorker:
         self._stopping.ended()
 
     async def _last_snapshot(self) -> None:
-        if self._in_flight is not None:
-            await asyncio.wait([self._in_flight])
-            self._in_flight.exception()  # said when it was waited for; looked at here so that it isn't said again at the very end
+        """Have what was folded acknowledged, then keep the state: the next owner goes on from here."""
+        with contextlib.suppress(ProduceFailedError):
+            if self._in_flight is not None:
+                await self._in_flight
+            if self._unsent is not None:
+                await self._ship(self._unsent)
         await self._snapshotter.finish()
         engine = self._engine
         if engine is not None and self._clean.is_set() and self._last_value is not None:

@@ -5,6 +5,7 @@ Called by `withdrawal-monitor worker` and the demo.
 """
 
 import asyncio
+import contextlib
 import signal
 import tempfile
 from collections.abc import AsyncIterable
@@ -40,6 +41,7 @@ log = structlog.stdlib.get_logger(__name__)
 Role = Literal["intake", "core", "all"]
 ALERTS = "alerts"
 ALERT_LOG_GROUP = "alert-log"
+FAUST_STOP_TIMEOUT_S = 5.0  # it carries nothing that isn't carried again
 
 ENGINE = Machine(fresh=Engine, thaw=Engine.thaw, encode=encode, decode=decode, read_header=read_header)
 
@@ -80,7 +82,9 @@ async def _supervise(worker: "FrameWorker", health: Health, stopping: asyncio.Ev
     asked = asyncio.create_task(stopping.wait())
     health.clear(Condition.STARTING)
     await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
-    await worker.stop()
+    await asyncio.gather(*(service.stop() for service in worker.services))  # first: Faust's app may take seconds to let go of its group
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(worker.stop(), FAUST_STOP_TIMEOUT_S)
     for task in (running, asked):
         task.cancel()
     ended = await asyncio.gather(running, return_exceptions=True)
