@@ -15,12 +15,14 @@ STEPS = (b"requested", b"approved", b"signed", b"broadcast", b"confirmed")
 STEP_LAGS = (0, 2, 8, 30, 200)
 """Slots between the request and each step: at any time 200 withdrawals are on their way."""
 CYCLE_RECORDS = len(STEPS)
-ODD_SHARE = 0.0025
-"""Withdrawals made odd on purpose. Some are found, and honest ones reach WATCH by chance: the report says what came out."""
+ODD_SHARE = 0.0012
+"""Withdrawals made odd on purpose, in turn: two that are large and go to a fresh address, one that takes more than is held, one that is
+broadcast to another address than was requested. Honest ones reach WATCH by chance as well: the report says what came out."""
 ODD_FACTOR = 60.0
 POPULAR_SHARE = 0.05
-"""Withdrawals to one of POPULAR_ADDRESSES: deposit addresses of other exchanges, which everybody pays to."""
-POPULAR_ADDRESSES = 500
+"""Withdrawals to one of POPULAR_ADDRESSES: deposit addresses of other exchanges, which everybody pays to. They are known since SEASONING_MS."""
+POPULAR_ADDRESSES = 48
+SEASONING_MS = 5 * 86_400_000
 UNITS = 1_000_000
 """Amounts have six decimals; every asset of the benchmark has at least as many."""
 
@@ -55,6 +57,20 @@ class Record(NamedTuple):
     requested: bytes | None
 
 
+def _market(account: int) -> Market:
+    """Every account withdraws one asset; each partition has accounts of every asset."""
+    return MARKETS[account // 4 % len(MARKETS)]
+
+
+class Underway(NamedTuple):
+    """A withdrawal whose steps are still to come. `paid` is what its broadcast and confirmation say, equal to `asked` if it is honest."""
+
+    account: int
+    name: bytes
+    asked: bytes
+    paid: bytes
+
+
 class Traffic:
     """An endless exchange with `accounts` accounts and `addresses` addresses; the caller says what time it is.
 
@@ -72,13 +88,12 @@ class Traffic:
         generator = np.random.default_rng(seed)
         self._mean_jpy: list[float] = np.exp(generator.normal(11.5, 1.0, accounts)).tolist()
         self._generator = generator
-        self._market: list[int] = generator.integers(0, len(MARKETS), accounts).tolist()
-        self._on_their_way: deque[tuple[int, int, bytes, bytes]] = deque(maxlen=STEP_LAGS[-1] + 1)
+        self._on_their_way: deque[Underway] = deque(maxlen=STEP_LAGS[-1] + 1)
         self._draws: Iterator[tuple[int, float, float, float]] = iter(())
         self._other = 0
 
     def setup(self, time_ms: int) -> list[Record]:
-        """What must be there before the first withdrawal: provider, prices, reserve layers, balances, some holdings."""
+        """What must be there before: provider, prices, reserve layers, balances, some holdings; first payments to popular addresses."""
         wallets = ",".join(f'"{market.wallet_id}"' for market in MARKETS)
         provider = f'"provider_id":"{PROVIDER_ID}","name":"Custodian One","role":"custodian","standing":"registered","wallet_ids":[{wallets}]'
         records = [self._event("providers", PROVIDER_ID, time_ms, provider)]
@@ -88,6 +103,9 @@ class Traffic:
         for market in MARKETS:
             records.extend((self._price(market, time_ms), self._balance(market, time_ms)))
         records.extend(self._holding(account, time_ms) for account in range(0, self.accounts, max(1, self.accounts // 500)))
+        for address in range(POPULAR_ADDRESSES):
+            self._draws = iter([(address * len(MARKETS), 0.0, 1.0, (address + 0.5) * POPULAR_SHARE / POPULAR_ADDRESSES)])
+            records.extend(self.slot(time_ms - SEASONING_MS))
         return records
 
     def slot(self, time_ms: int, account: int | None = None) -> list[Record]:
@@ -96,16 +114,16 @@ class Traffic:
         chosen = draw if account is None else account
         number = self.withdrawals
         self.withdrawals = number + 1
-        body = self._body(number, chosen, deviate, odd < ODD_SHARE, popular, time_ms)
+        asked = self._body(number, chosen, deviate, odd < ODD_SHARE, popular, time_ms)
+        paid = asked.replace(b'"address":"', b'"address":"not-', 1) if odd < ODD_SHARE and self.odd % 4 == 3 else asked
         name = b"%b-%09d" % (self._name.encode(), number)
         way = self._on_their_way
-        way.append((number, chosen, name, body))
-        records = [self._step(0, chosen, name, body, time_ms)]
+        way.append(Underway(chosen, name, asked, paid))
+        records = [self._step(0, way[-1], time_ms)]
         for step in range(1, CYCLE_RECORDS):
             lag = STEP_LAGS[step]
             if lag < len(way):
-                _, payer, earlier, wanted = way[-1 - lag]
-                records.append(self._step(step, payer, earlier, wanted, time_ms))
+                records.append(self._step(step, way[-1 - lag], time_ms))
         if number % 50 == 0:
             records.append(self._occasional(number // 50, chosen, time_ms))
         return records
@@ -115,8 +133,8 @@ class Traffic:
         way = list(self._on_their_way)
         self._on_their_way.clear()
         records: list[Record] = []
-        for age, (_, payer, name, body) in enumerate(reversed(way)):
-            records.extend(self._step(step, payer, name, body, time_ms) for step in range(1, CYCLE_RECORDS) if STEP_LAGS[step] > age)
+        for age, underway in enumerate(reversed(way)):
+            records.extend(self._step(step, underway, time_ms) for step in range(1, CYCLE_RECORDS) if STEP_LAGS[step] > age)
         return records
 
     def last(self, time_ms: int) -> list[Record]:
@@ -126,7 +144,7 @@ class Traffic:
             name = b"%b-%09d" % (self._name.encode(), self.withdrawals)
             body = self._body(self.withdrawals, partition, 0.0, False, 1.0, time_ms)
             self.withdrawals += 1
-            records.append(self._step(0, partition, name, body, time_ms))
+            records.append(self._step(0, Underway(partition, name, body, body), time_ms))
         return records
 
     def _draw(self) -> tuple[int, float, float, float]:
@@ -138,17 +156,18 @@ class Traffic:
         return next(self._draws)
 
     def _body(self, number: int, account: int, deviate: float, odd: bool, popular: float, time_ms: int) -> bytes:
-        market = MARKETS[self._market[account]]
+        market = _market(account)
         value = self._mean_jpy[account] * (1.0 + deviate * deviate + deviate)
         address = b"%b-%034d" % (market.network.encode(), self._address(account, number, popular))
         device, country, ip = account, b"JP", b"203.0.%d.%d" % (account % 251, account // 251 % 251)
         if odd:
             self.odd += 1
-            value *= ODD_FACTOR
-            address = b"%b-fresh-%028d" % (market.network.encode(), self.odd // 3)
             device, country, ip = account + 7_000_000, b"ZZ", b"198.51.100.%d" % (self.odd % 250)
+            if self.odd % 4 < 2:
+                value *= ODD_FACTOR
+                address = b"%b-fresh-%028d" % (market.network.encode(), self.odd // 4)
         amount = max(1, int(value * UNITS / market.price))
-        held = amount * 3 + 5 * UNITS
+        held = amount * 3 + 5 * UNITS if not odd or self.odd % 4 != 2 else amount // 2
         return (
             b'"withdrawal_id":"%b-%09d","account_id":"acct-%08d","asset":"%b","network":"%b","amount":"%d.%06d","fee":"0.0005",'
             b'"address":"%b","wallet_id":"%b","provider_id":"custodian-1","channel":"app","ip":"%b","country":"%b","device_id":"device-%08d",'
@@ -161,12 +180,14 @@ class Traffic:
 
     def _address(self, account: int, number: int, popular: float) -> int:
         if popular < POPULAR_SHARE:
-            return int(popular / POPULAR_SHARE * POPULAR_ADDRESSES)
+            drawn = int(popular / POPULAR_SHARE * POPULAR_ADDRESSES)
+            return drawn - drawn % len(MARKETS) + MARKETS.index(_market(account))  # one that is on the account's network
         second = self.accounts + account
         return second if second < self.addresses and number & 1 else account
 
-    def _step(self, step: int, account: int, name: bytes, body: bytes, time_ms: int) -> Record:
-        tx = b'"tx_id":"tx-%b",' % name if step >= 3 else b""
+    def _step(self, step: int, underway: Underway, time_ms: int) -> Record:
+        account, name, asked, paid = underway
+        tx, body = (b'"tx_id":"tx-%b",' % name, paid) if step >= 3 else (b"", asked)
         value = b'{"event_id":"%b-%d","occurred_at_ms":%d,"status":"%b",%b%b}' % (name, step, time_ms, STEPS[step], tx, body)
         return Record("withdrawals", account % self.partitions, b"acct-%08d" % account, value, None if step else name)
 
@@ -196,8 +217,8 @@ class Traffic:
     def _outflow(self, time_ms: int) -> Record:
         """What the chain shows of the withdrawal that was broadcast last; its fields are cut out of the withdrawal's."""
         way = self._on_their_way
-        _, account, name, body = way[-1 - STEP_LAGS[3]] if len(way) > STEP_LAGS[3] else way[0]
-        market = MARKETS[self._market[account]]
+        account, name, _, body = way[-1 - STEP_LAGS[3]] if len(way) > STEP_LAGS[3] else way[0]
+        market = _market(account)
         amount, address = (body.split(b'"%b":"' % field, 1)[1].split(b'"', 1)[0].decode() for field in (b"amount", b"address"))
         facts = f'"tx_id":"tx-{name.decode()}","wallet_id":"{market.wallet_id}","asset":"{market.asset}","network":"{market.network}"'
         served = f'"amount":"{amount}","address":"{address}","withdrawal_id":"{name.decode()}","provider_id":"{PROVIDER_ID}"'
@@ -211,7 +232,7 @@ class Traffic:
         return self._event("balances", market.wallet_id, time_ms, body)
 
     def _holding(self, account: int, time_ms: int) -> Record:
-        asset = MARKETS[self._market[account]].asset
+        asset = _market(account).asset
         body = f'"account_id":"acct-{account:08}","asset":"{asset}","quantity":"900000000"'
         return self._event("holdings", f"acct-{account:08}", time_ms, body)
 

@@ -106,6 +106,7 @@ async def end_to_end(exchange: Exchange, results: Results, races: bool = True) -
             start = await _ends(reader)
             backlog = await exchange.produce(size.records // CYCLE_RECORDS)
             intake = exchange.worker("intake")
+            await intake.listens()
             used = {"core": core.cpu_seconds, "intake": intake.cpu_seconds, "broker": broker_cpu_seconds()}
             opened_ms, ended_ms, verdicts = await _race(exchange, reader, results, f"{END_TO_END}, repeat {repeat}", start, backlog)
             seconds = (ended_ms - opened_ms) / 1_000

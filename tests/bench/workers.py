@@ -47,6 +47,10 @@ class Worker:
         """Return once /readyz says so. Raises RuntimeError with the end of the log if the process ends or takes too long."""
         await self._until("/readyz", "")
 
+    async def listens(self) -> None:
+        """Return once the site answers: the program is loaded, its services start."""
+        await self._until("/healthz", "")
+
     async def owner(self) -> None:
         """Return once this process owns the core's journal."""
         await self._until("/metrics", OWNER_METRIC)
