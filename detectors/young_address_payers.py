@@ -1,6 +1,7 @@
 """Payers to young addresses: how many accounts paid an address in 24 h that was first seen a short while ago.
 
-A count, not a rarity: it needs no learning and works from the first observation. Many honest addresses have many payers while young
+A count, not a rarity: it needs no learning, but a stream that has lived as long as an address is young: before that every address is
+new to it. Many honest addresses have many payers while young
 (deposit addresses of other exchanges, new merchants), so it takes the caller's threshold. Made by the registry.
 """
 
@@ -22,7 +23,8 @@ class YoungAddressPayers:
     """Distinct payers in 24 h to a young address; exact up to 8, which stands for "8 or more".
 
     The score is the count, 0 for an address that isn't young; the p-value is always 1, since the caller compares the score with its
-    threshold. Parts: the count, and the address's age in ms (-1 if it isn't young).
+    threshold. Parts: the count, and the address's age in ms (-1 if it isn't young). WARMING until the first
+    observation is `young_address_ms` old.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class YoungAddressPayers:
             raise ValueError(f"young_address_ms: expected 1 to {YOUNG_MS_MAX}, got {young_address_ms}")
         self._young_ms = young_address_ms
         self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS)}
-        self._serials: Ints = np.zeros(1, np.int64)
+        self._stream: Ints = np.zeros(2, np.int64)  # last serial given to an account; time of the first observation in ms
 
     def reserve(self, rows: dict[str, int]) -> None:
         """Grow tables so that each entity kind has at least that many rows."""
@@ -48,9 +50,12 @@ class YoungAddressPayers:
     def fold(self, run: Run, inputs: Floats) -> Scores:  # noqa: ARG002  counts need no inputs
         """Count each observation's payers, itself included."""
         n = len(run)
-        scores = Scores(np.empty(n), np.ones(n), np.ones(n, np.bool_), np.empty((n, len(self.part_names))))
+        scores = Scores(np.empty(n), np.ones(n), np.empty(n, np.bool_), np.empty((n, len(self.part_names))))
+        if n and self._stream[0] == 0:
+            self._stream[1] = run.time_ms[0]
+        scores.ready[:] = run.time_ms - self._stream[1] >= self._young_ms
         accounts, addresses = self._tables["account"].rows, self._tables["address"].rows
-        count_run(run.time_ms, run.account, run.address, accounts, addresses, self._serials, self._young_ms, scores.value, scores.parts)
+        count_run(run.time_ms, run.account, run.address, accounts, addresses, self._stream, self._young_ms, scores.value, scores.parts)
         return scores
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
@@ -71,11 +76,11 @@ class YoungAddressPayers:
 
     def arrays(self) -> Arrays:
         """The whole state by name."""
-        return {"serials": self._serials} | {kind: table.as_bytes() for kind, table in self._tables.items()}
+        return {"stream": self._stream} | {kind: table.as_bytes() for kind, table in self._tables.items()}
 
     def restore(self, arrays: Arrays) -> None:
         """Take over a state; ValueError if it doesn't fit."""
         check_names(arrays, self.arrays())
         for kind, table in self._tables.items():
             table.take(kind, arrays[kind])
-        copy_into("serials", self._serials, arrays["serials"])
+        copy_into("stream", self._stream, arrays["stream"])

@@ -11,7 +11,7 @@ OFFSET_MAX = 2_147_483_647
 
 @kernel
 def count_run(
-    time_ms: Ints, account_rows: Rows, address_rows: Rows, accounts: Table, addresses: Table, serials: Ints, young_ms: int,
+    time_ms: Ints, account_rows: Rows, address_rows: Rows, accounts: Table, addresses: Table, stream: Ints, young_ms: int,
     value: Floats, parts: Floats,
 ) -> None:  # fmt: skip
     """Note each payment to a young address and count its payers of the last 24 h, the present one included.
@@ -23,8 +23,8 @@ def count_run(
         account = accounts[account_rows[i]]
         address = addresses[address_rows[i]]
         if account["serial"] == 0:
-            serials[0] += 1
-            account["serial"] = serials[0]
+            stream[0] += 1
+            account["serial"] = stream[0]
         offsets = address["offset_ms"]
         payers = address["payer"]
         if payers[0] == 0:

@@ -122,7 +122,7 @@ class Scoring:
     def _rules(self, scores: dict[str, Scores]) -> list[tuple[str, Bools]]:
         payers, wallet = scores["young_address_payers"], scores["wallet_outflow"]
         return [
-            ("young_address_payers", payers.value >= self.thresholds.young_address_payers),
+            ("young_address_payers", payers.ready & (payers.value >= self.thresholds.young_address_payers)),
             ("wallet_outflow", wallet.ready & (wallet.p_value <= self.thresholds.wallet_outflow_p_value)),
         ]
 

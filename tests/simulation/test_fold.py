@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def small_tables() -> list[bytes]:
     """The journal of these tests: detectors become warm, and every bounded table overflows."""
     limits = Limits(accounts=1024, addresses=1024, pairs=1024, withdrawals=1024, event_ids=2048, incidents=64)
-    return journal(altered(honest(seconds=45, rate=100, seed=5, accounts=3_000), seed=6), limits=limits)
+    return journal(altered(honest(seconds=100, rate=100, seed=5, accounts=6_000), seed=6), limits=limits)
 
 
 def fold(lines: list[bytes], cut: int, restore_every: int = 0) -> list[OutputRecord]:

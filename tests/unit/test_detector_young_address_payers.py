@@ -48,6 +48,14 @@ def test_counts_equal_a_plain_count(seed: int) -> None:
     assert highest == 8
 
 
+def test_warming_until_the_stream_is_as_old_as_an_address_is_young() -> None:
+    detector = fresh()
+    row = np.zeros(4, np.int32)
+    times = np.array([0, 1, 3 * DAY_MS - 1, 3 * DAY_MS], np.int64)
+    scores = detector.fold(Run(times, row, row, row, row, np.ones(4), np.ones(4)), NOTHING)
+    assert scores.ready.tolist() == [False, False, False, True]
+
+
 def test_a_late_event_sees_the_others_and_shortens_nothing() -> None:
     detector = fresh()
     now_ms = 10 * DAY_MS
