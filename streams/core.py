@@ -134,6 +134,9 @@ class CoreWorker:
     async def _take_over(self, generation: int) -> None:
         self._stop_ticking()
         self._metrics.core_owner(owner=False)
+        if self._ownership.rebalancing:
+            await self._fetch()  # the state is kept: the journal usually comes back
+            return
         if not self._ownership.partitions:
             self._engine = None
             self._installed_generation = generation

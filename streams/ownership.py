@@ -15,7 +15,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Partitions that are ours now. `release` is awaited on each revocation, at most `release_timeout_s`: rounds in flight, last commit.
+    """Partitions that are ours now; `rebalancing` while the group has taken them back and not yet given any. `release` is awaited on each revocation, at most `release_timeout_s`: rounds in flight, last commit.
 
     aiokafka only logs what a listener raises, so errors are kept in `error` and `changed` is set: the service must look and stop.
     """
@@ -23,6 +23,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     def __init__(self, group: str, consumer: Any, release: Callable[[], Awaitable[None]], release_timeout_s: float) -> None:
         self.generation = 0
         self.partitions: frozenset[TopicPartition] = frozenset()
+        self.rebalancing = True
         self.error: Exception | None = None
         self.changed = asyncio.Event()
         self._group = group
@@ -35,6 +36,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
         log.info("partitions revoked", group=self._group, partitions=len(frozenset(revoked)))
         had = self.partitions
         self.generation += 1
+        self.rebalancing = True
         self.partitions = frozenset()
         self.changed.set()
         if not had:
@@ -58,5 +60,6 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
             self.error = error
         self.generation += 1
         self.partitions = partitions
+        self.rebalancing = False
         self.changed.set()
         log.info("partitions assigned", group=self._group, partitions=len(partitions))
