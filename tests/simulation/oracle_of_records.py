@@ -6,6 +6,7 @@
 import json
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
@@ -37,6 +38,9 @@ ASSETS = {
     "reserves": "unit",
 }
 OTHER_TIMES = {"withdrawals": ["second_factor_changed_at_ms"], "providers": ["since_ms"]}
+SURROGATES = {chr(code) for code in range(0xD800, 0xE000)}
+CONTROLS = {chr(code) for code in range(0x100) if unicodedata.category(chr(code)) == "Cc"}
+LINES = {"\t", "\n", "\r"}
 LARGEST_MINOR = 10**36
 DIGITS_OF_INTEGERS_MAX = 4_300
 
@@ -101,7 +105,7 @@ def _parse(value: bytes, nesting_max: int) -> tuple[Any, set[Reason | None]]:
         return None, {Reason.BAD_JSON, Reason.TOO_DEEP} if text.count("[") + text.count("{") > nesting_max else {Reason.BAD_JSON}
     if _depth(parsed) > nesting_max:
         return None, {Reason.TOO_DEEP}
-    if any("\ud800" <= character <= "\udfff" for string in _strings(parsed) for character in string):
+    if not SURROGATES.isdisjoint("".join(_strings(parsed))):
         return None, {Reason.CONTROL_CHARACTER}
     return parsed, set()
 
@@ -141,13 +145,9 @@ def _judge_form(topic: str, parsed: Any) -> Reason | None:
         return Reason.BAD_FIELD
     for name in names:
         for string in members[name] if isinstance(members[name], list) else [members[name]]:
-            if isinstance(string, str) and _has_control(string, "\t\n\r" if name in FREE_TEXT else ""):
+            if isinstance(string, str) and not (CONTROLS - LINES if name in FREE_TEXT else CONTROLS).isdisjoint(string):
                 return Reason.CONTROL_CHARACTER
     return None
-
-
-def _has_control(string: str, except_for: str) -> bool:
-    return any((ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F) and character not in except_for for character in string)
 
 
 def _fits(content: Any, schema: dict[str, Any]) -> bool:

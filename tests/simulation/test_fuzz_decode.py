@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -92,10 +93,6 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
-def members(text: str) -> str:
-    return text.strip()[1:-1]
-
-
 def flip(chance: random.Random, value: bytes) -> bytes:
     at = chance.randrange(len(value) + 1)
     return value[:at] + bytes([chance.randrange(256)]) + value[at + 1 :]
@@ -168,6 +165,16 @@ def swap_value(chance: random.Random, value: bytes) -> bytes:
     return json.dumps(event).replace(before, f"{after}: {new}", 1).encode()
 
 
+def swap_amount(chance: random.Random, value: bytes) -> bytes:
+    """Another amount: around the limits on size and decimals of the assets."""
+    whole, fraction = (
+        "9" * chance.choice([1, 12, 13, 18, 19, 28, 29, 36, 37, 40]),
+        chance.choice(["", ".", ".0", ".5", "." + "1" * chance.randrange(1, 26)]),
+    )
+    amount = chance.choice(["0", "1" + "0" * len(whole), "0" * 30 + "1", whole]) + fraction
+    return re.sub(rb'"(amount|fee|balance_before|quantity|price)"(\s*:\s*)"[^"]*"', rb'"\1"\2"' + amount.encode() + b'"', value, count=1)
+
+
 def move_time(chance: random.Random, value: bytes) -> bytes:
     edge = chance.choice([CLOCK_MS + LIMITS.time_future_max_ms, CLOCK_MS - LIMITS.time_past_max_ms, 0, 2**63, 10**30])
     return value.replace(b"1760000000000", str(edge + chance.choice([-1, 0, 1])).encode())
@@ -179,7 +186,7 @@ def leave(chance: random.Random, value: bytes) -> bytes:
 
 MUTATIONS: list[Callable[[random.Random, bytes], bytes]] = [
     flip, flip_bit, truncate, insert_token, insert_bytes, duplicate_piece, cut_piece, nest, pad, repeat_member, repeat_member, swap_value, swap_value,
-    swap_value, move_time, leave, leave, leave,
+    swap_value, swap_amount, swap_amount, move_time, leave, leave, leave,
 ]  # fmt: skip
 
 
