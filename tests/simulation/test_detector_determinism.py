@@ -141,7 +141,7 @@ def test_other_pythons_give_the_same_bytes(given: Stream, stored: Path, version:
     python = shutil.which(f"python{version}")
     if python is None:
         pytest.skip(f"there is no python{version}")
-    if subprocess.run([python, "-c", "import numba, numpy"], check=False, capture_output=True).returncode:
+    if subprocess.run([python, "-c", "import numba, numpy, pytest"], check=False, capture_output=True).returncode:
         pytest.skip(f"python{version} has no numba")
     assert digest_in_a_child(stored, python) == digest_of(given)
 
