@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Literal, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.contracts.journal import (
     EventEntry,
@@ -219,6 +220,8 @@ class Engine:
         seen = Seen.NEW if type(entry) is RejectedEntry else state.event_ids.see(entry.event)  # type: ignore[attr-defined]
         if seen is Seen.REPEAT:
             return
+        if type(entry) is OutflowEntry and entry.time_replaced:
+            entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
         place, requested = -1, False
         if type(entry) is WithdrawalEntry and entry.event.status == "requested":
             event = entry.event

@@ -22,6 +22,13 @@ class Seen(enum.Enum):
     CONFLICT = "conflict"
 
 
+def _content(event: Event) -> bytes:
+    try:
+        return _encode(event)
+    except OverflowError:  # an integer beyond 64 bits, as an outflow's absurd time may be
+        return repr(event).encode()
+
+
 class EventIds:
     """event_id -> digest of what the contract knows of the event: unknown fields are tolerated and not judged."""
 
@@ -34,7 +41,7 @@ class EventIds:
 
     def see(self, event: Event) -> Seen:
         """Judge one event and remember it."""
-        digest = blake2b(_encode(event), digest_size=DIGEST_BYTES).digest()
+        digest = blake2b(_content(event), digest_size=DIGEST_BYTES).digest()
         event_id = event.event_id
         known = self.young.get(event_id)
         if known is None:
