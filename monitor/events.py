@@ -181,9 +181,9 @@ class Events:
         """A withdrawal appeared or was paid: an outflow may have waited for it."""
         known = self.state.withdrawals.by_id.get(withdrawal_id)
         payment = None if known is None or known.tx_id is None else f"{known.tx_id} {known.destination}"
-        outflow = self.state.outflows.claimed(withdrawal_id, payment)
-        if outflow is not None and not self._serve(outflow):
-            self._without_request(outflow, f"it claims withdrawal {outflow.withdrawal_id}, which is another")
+        for outflow in self.state.outflows.claimed(withdrawal_id, payment):
+            if not self._serve(outflow):
+                self._without_request(outflow, f"withdrawal {withdrawal_id} doesn't explain it")
 
     def judge_absence(self) -> None:
         """After progress: outflows that nobody requested are findings now."""

@@ -19,39 +19,54 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Outflows:
-    """Waiting outflows by "transaction destination", and by the withdrawal that they claim to serve."""
+    """Waiting outflows in order of arrival, found by the withdrawal that they claim or, without a claim, by payment ("transaction destination").
+
+    One transaction may pay one destination several times, and several outflows may claim one withdrawal: none hides another.
+    """
 
     def __init__(self) -> None:
-        self.waiting: dict[str, Waiting] = {}
-        self.by_claim: dict[str, str] = {}
+        self.waiting: dict[int, Waiting] = {}
+        self._by_clue: dict[str, dict[int, None]] = {}
+        self._arrived = 0
 
     def wait(self, outflow: Outflow, due_ms: int, limit: int) -> Waiting | None:
         """Let an outflow wait. Returns the one that must be judged now because too many wait: the longest waiting."""
-        key = f"{outflow.tx_id} {destination(outflow.address, outflow.tag)}"
-        self.waiting[key] = Waiting(outflow, due_ms)
-        if outflow.withdrawal_id is not None:
-            self.by_claim[outflow.withdrawal_id] = key
+        number = self._arrived
+        self._arrived += 1
+        self.waiting[number] = Waiting(outflow, due_ms)
+        self._by_clue.setdefault(_clue(outflow), {})[number] = None
         if len(self.waiting) > limit:
             return self._take(next(iter(self.waiting)))
         return None
 
-    def _take(self, key: str) -> Waiting:
-        waiting = self.waiting.pop(key)
-        if waiting.outflow.withdrawal_id is not None:
-            self.by_claim.pop(waiting.outflow.withdrawal_id, None)
+    def _take(self, number: int) -> Waiting:
+        waiting = self.waiting.pop(number)
+        clue = _clue(waiting.outflow)
+        same = self._by_clue[clue]
+        del same[number]
+        if not same:
+            del self._by_clue[clue]
         return waiting
 
-    def claimed(self, withdrawal_id: str, payment: str | None) -> Outflow | None:
-        """The waiting outflow that a withdrawal explains, by its claim or by the payment ("transaction destination"); it waits no longer."""
-        if not self.waiting:
-            return None
-        key = self.by_claim.get(withdrawal_id)
-        if key is None and payment is not None and payment in self.waiting:
-            key = payment
-        return None if key is None else self._take(key).outflow
+    def claimed(self, withdrawal_id: str, payment: str | None) -> list[Outflow]:
+        """The waiting outflows that a withdrawal explains, by their claim or by the payment ("transaction destination"); they wait no longer."""
+        clues = (_claim(withdrawal_id),) if payment is None else (_claim(withdrawal_id), payment)
+        numbers = sorted(number for clue in clues for number in self._by_clue.get(clue, ()))
+        return [self._take(number).outflow for number in numbers]
 
     def proven(self, proven_until_ms: int) -> Iterator[Outflow]:
         """Those that nobody requested: every withdrawals partition was read past their time."""
-        due = [key for key, waiting in self.waiting.items() if waiting.due_ms <= proven_until_ms]
-        for key in due:
-            yield self._take(key).outflow
+        due = [number for number, waiting in self.waiting.items() if waiting.due_ms <= proven_until_ms]
+        for number in due:
+            yield self._take(number).outflow
+
+
+def _claim(withdrawal_id: str) -> str:
+    return f"claims {withdrawal_id}"
+
+
+def _clue(outflow: Outflow) -> str:
+    """What a waiting outflow is found by. A claim decides: the withdrawal that it names may still be unread while another has the same payment."""
+    if outflow.withdrawal_id is not None:
+        return _claim(outflow.withdrawal_id)
+    return f"{outflow.tx_id} {destination(outflow.address, outflow.tag)}"
