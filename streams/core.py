@@ -119,6 +119,8 @@ class CoreWorker:
                 task.result()
         if self._ownership.error is not None:
             raise self._ownership.error
+        if self._in_flight is not None and self._in_flight.done():
+            await self._settle()  # a failed write is noticed now, not when the next entry comes
         generation = self._ownership.generation
         if generation != self._installed_generation:
             await self._take_over(generation)

@@ -43,7 +43,7 @@ class Source:
 
     __slots__ = ("acknowledged", "committed", "name", "next", "number", "progress_ms", "rewound", "topic")
 
-    def __init__(self, topic: str, number: int, opening: Opening, committed: int | None) -> None:
+    def __init__(self, topic: str, number: int, opening: Opening, committed: Resume) -> None:
         self.topic = topic
         self.number = number
         self.name = f"{topic}/{number}"
@@ -184,7 +184,7 @@ class IntakeWorker:
                     opening.previous_sha256, clock_ms,
                 )
             )  # fmt: skip
-            self._sources[partition] = Source(short(partition.topic), partition.partition, opening, resumes[partition].position)
+            self._sources[partition] = Source(short(partition.topic), partition.partition, opening, resumes[partition])
             self._consumer.seek(partition, opening.position)
             self._consumer.resume(partition)
             if opening.why == "rewound":
@@ -319,19 +319,19 @@ class IntakeWorker:
 
     async def _commit(self, sources: Mapping[TopicPartition, Source]) -> None:
         offsets = {
-            partition: (source.acknowledged, commit_metadata(source.rewound))
+            partition: Resume(source.acknowledged, source.rewound)
             for partition, source in sources.items()
-            if source.acknowledged is not None and source.acknowledged != source.committed
+            if source.acknowledged is not None and Resume(source.acknowledged, source.rewound) != source.committed
         }
         if not offsets:
             return
         try:
-            await self._consumer.commit(offsets)
+            await self._consumer.commit({partition: (resume.position, commit_metadata(resume.rewound)) for partition, resume in offsets.items()})
         except (KafkaError, IllegalStateError) as error:
             log.info("positions could not be committed: they will be read again", error=str(error))
             return
-        for partition, (position, _) in offsets.items():
-            sources[partition].committed = position
+        for partition, resume in offsets.items():
+            sources[partition].committed = resume
 
     # ---- waiting and ending
 
