@@ -23,7 +23,7 @@ from monitor.outbox import OutputRecord
 from monitor.version import ENGINE_VERSION
 from streams.control import ControlReader
 from streams.fold_failures import FoldFailures
-from streams.health import Condition, Health
+from streams.health import Condition, Health, tell_sources
 from streams.kafka import CORE_GROUP, Kafka
 from streams.metrics import Metrics
 from streams.openings import RETRIABLE
@@ -136,6 +136,7 @@ class CoreWorker:
     async def _take_over(self, generation: int) -> None:
         self._stop_ticking()
         self._metrics.core_owner(owner=False)
+        tell_sources(self._health, {})
         if self._ownership.rebalancing:
             await self._fetch()  # the state is kept: the journal usually comes back
             return
@@ -289,7 +290,9 @@ class CoreWorker:
         if self._snapshotter.due(engine.next_offset):
             await self._settle()
             self._snapshotter.start(engine.freeze())
-        self._metrics.core_gauges(engine.gauges())
+        gauges = engine.gauges()
+        self._metrics.core_gauges(gauges)
+        tell_sources(self._health, gauges.sources)
         self._metrics.journal_lag(max(0, (self._consumer.highwater(self._journal) or 0) - engine.next_offset))
         if engine.next_offset > self._term_offset and engine.term != self._term:
             log.warning("another worker wrote a term after ours: writing a new one", term=engine.term)
@@ -317,6 +320,7 @@ class CoreWorker:
         if following == "refuse":
             self._stop_ticking()
             self._metrics.core_owner(owner=False)
+            tell_sources(self._health, {})
             self._consumer.pause(self._journal)
             return
         if following == "quarantine":
@@ -358,6 +362,7 @@ class CoreWorker:
         self._stop_ticking()
         self._clean.set()
         self._metrics.core_owner(owner=False)
+        tell_sources(self._health, {})
         if following is not None:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

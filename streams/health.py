@@ -4,6 +4,12 @@ Decides nothing and knows no service: services set and clear their conditions; `
 """
 
 import enum
+from collections.abc import Mapping, Sequence
+
+from monitor.gauges import SourceUse
+
+NAMED_MAX = 5
+"""Sources named in one sentence."""
 
 
 class Condition(enum.StrEnum):
@@ -57,3 +63,23 @@ class Health:
     def conditions(self) -> dict[str, str]:
         """What is wrong, name to sentence, in the order of `Condition`."""
         return {str(condition): self._sentences[condition] for condition in Condition if condition in self._sentences}
+
+
+def tell_sources(health: Health, sources: Mapping[str, SourceUse]) -> None:
+    """Set or clear SOURCE_STOPPED by how the core's sources stand; no sources where this worker doesn't own the core."""
+    replaced = sorted(name for name, use in sources.items() if use.state == "replaced")
+    skipped = sorted(name for name, use in sources.items() if use.state == "hole")
+    said = []
+    if replaced:
+        said.append(f"Stopped until a person accepts them, because another log stands under their names: {_few(replaced)} (`sources accept`).")
+    if skipped:
+        said.append(f"Stopped at a hole until they are read again: {_few(skipped)} (`sources show`).")
+    if said:
+        health.set(Condition.SOURCE_STOPPED, " ".join(said))
+    else:
+        health.clear(Condition.SOURCE_STOPPED)
+
+
+def _few(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED_MAX
+    return ", ".join(names[:NAMED_MAX]) + (f" and {rest} more" if rest > 0 else "")
