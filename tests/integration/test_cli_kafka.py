@@ -4,6 +4,9 @@ import asyncio
 import hashlib
 import json
 import pathlib
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,3 +199,29 @@ def test_quarantine_names_the_journal_by_its_first_entry(monitor: Monitor, capsy
     capsys.readouterr()
     assert monitor.run("core", "quarantine", "2", "--scope", "entry", "--reason", "x") == 2
     assert capsys.readouterr().err.strip() == "The journal holds the offsets 0 to 1; there is no entry 2."
+
+
+def worker(monitor: Monitor, *arguments: str) -> "subprocess.Popen[str]":
+    flags = [word for flag in monitor.flags for word in ("--set", flag)]
+    command = [sys.executable, "-c", "from streams.cli import main; main()", "worker", *flags, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_worker_without_its_topics_ends_with_one_sentence(broker: str) -> None:
+    with worker(Monitor(broker, "nothing."), "--role", "intake", "--set", "web.port=0") as process:
+        _, said = process.communicate()
+    assert process.returncode == 2
+    assert said.splitlines()[-1].startswith("Topic nothing.withdrawals is missing: make it with `withdrawal-monitor topics apply`.")
+    assert "Traceback" not in said
+
+
+def test_a_worker_whose_port_is_taken_ends_with_one_sentence(broker: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with worker(Monitor(broker, "nothing."), "--role", "intake", "--set", f"web.port={port}") as process:
+            _, said = process.communicate()
+    assert process.returncode == 2
+    assert said.splitlines()[-1].startswith(f"The worker's site can't listen on 127.0.0.1:{port}:")
+    assert "Traceback" not in said
