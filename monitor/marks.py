@@ -4,6 +4,8 @@ A mark has versions and is never forgotten while it stands; one loss (`mark_id`)
 drain rate, which is a decayed float. Called by `monitor.engine`.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from detectors.elementary import exp
@@ -151,14 +153,12 @@ class Marks:
         self.unpriced.pop(mark.subject.mark_id, None)
         self._add(mark, -1)
 
-    def reprice(self, asset: str) -> list[MarkState]:
-        """The first price of an asset came: marks that had none are valued and held anew, as new versions."""
-        anew = []
+    def reprice(self, asset: str) -> Iterator[MarkState]:
+        """The first price of an asset came: marks that had none are valued and held anew, one by one, as new versions."""
         for mark_id in [mark_id for mark_id in self.unpriced if self.by_id[mark_id].subject.asset == asset]:
             mark = self.by_id[mark_id]
             self._give_back(mark)
-            anew.append(self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1))
-        return anew
+            yield self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1)
 
     def _add(self, mark: MarkState, sign: int) -> None:
         amount, base, uncovered = mark.subject.amount_minor, mark.base_minor, mark.uncovered_base_minor
