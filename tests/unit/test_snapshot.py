@@ -39,7 +39,7 @@ def test_a_restored_engine_freezes_to_the_same_bytes(whole: tuple[Engine, bytes]
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda data: b"", "torn"),
+        (lambda _: b"", "torn"),
         (lambda data: data[:-1], "checksum"),
         (lambda data: data[: len(data) // 2], "checksum"),
         (lambda data: data[:400] + bytes([data[400] ^ 1]) + data[401:], "checksum"),
