@@ -12,7 +12,7 @@ from monitor.outbox import OutputRecord
 from streams.kafka import Kafka
 from streams.positions import INDEX_HEADER, OFFSET_HEADER, PositionReader
 
-WAIT_MS = 100
+WAIT_MS = 50
 
 
 class OutputFeed:

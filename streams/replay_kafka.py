@@ -16,11 +16,11 @@ from monitor.contracts.topics import JOURNAL, OUTPUTS
 from monitor.outbox import OutputRecord
 from streams.control import ControlReader
 from streams.kafka import Kafka
-from streams.output_hash import OutputHash, record_digest
+from streams.output_hash import record_digest
 from streams.positions import INDEX_HEADER, JOURNAL_ID_HEADER, OFFSET_HEADER, PositionReader
 from streams.replay import BATCH_ENTRIES, Fold, Progress, Replayed, ReplayFailedError, output_files
 from streams.replay_lines import FileRefusedError
-from streams.topic_reader import topic_bounds, whole_topic
+from streams.topic_reader import whole_topic
 
 PUBLISHED_WAIT_SECONDS = 15.0
 ROUND_SECONDS = 1.0
@@ -32,54 +32,81 @@ Place = tuple[int, int]
 
 
 class Comparison(NamedTuple):
-    """Outputs as folded offline against outputs as published, repeats dropped, up to the journal entry `until` (exclusive)."""
+    """Outputs as folded offline against outputs as published, repeats dropped, of the journal's entries before `until`.
+
+    `unpublished` counts folded outputs from the newest published entry on that aren't published (yet): the core is behind, or has stopped.
+    """
 
     until: int
     compared: int
+    unpublished: int
     folded_sha256: str
-    published_sha256: str
     differences: list[str]
     differences_count: int
-    unpublished_entries: int
 
     @property
     def equal(self) -> bool:
-        """Whether all is there, byte for byte, and nothing else."""
-        return self.differences_count == 0 and self.folded_sha256 == self.published_sha256
+        """Whether all that is published is what the fold gives, byte for byte, and nothing is missing among it."""
+        return self.differences_count == 0
 
 
-class Published:
-    """What the output topics hold of one journal: digest by place. Same place, other bytes is a difference of its own."""
+class Comparer:
+    """Takes the folded outputs in order, then the published ones; keeps a digest of each folded one that wasn't found yet."""
 
     def __init__(self) -> None:
-        self.digests: dict[Place, bytes] = {}
-        self.contradictions: list[Place] = []
+        self._waiting: dict[Place, bytes] = {}
+        self._folded_places = 0
+        self._newest = -1
+        self._differences: list[str] = []
+        self._count = 0
 
-    async def read(self, kafka: Kafka, journal_id: str) -> None:
+    def folded(self, records: list[OutputRecord]) -> None:
+        """The next outputs of the offline fold."""
+        for record in records:
+            self._waiting[record.offset, record.index] = record_digest(record)
+        self._folded_places += len(records)
+
+    async def published(self, kafka: Kafka, journal_id: str, end: int) -> None:
         """Read all output topics once, repeats dropped. Raises TopicMissingError or KafkaError."""
         for topic in OUTPUTS:
             positions = PositionReader()
+            seen: dict[Place, bytes] = {}  # of a record without a key there is one in each partition
             async for record in whole_topic(kafka, topic.name):
                 facts = dict(record.headers)
                 if facts.get(JOURNAL_ID_HEADER, b"").decode() != journal_id or not positions.is_new(record.partition, record.headers):
                     continue
                 place = (int(facts[OFFSET_HEADER]), int(facts[INDEX_HEADER]))
-                digest = record_digest(OutputRecord(topic.name, record.key, record.value, *place))
-                if self.digests.setdefault(place, digest) != digest:
-                    self.contradictions.append(place)
+                self._newest = max(self._newest, place[0])
+                if place[0] < end:
+                    self._look(OutputRecord(topic.name, record.key, record.value, *place), seen)
 
+    def _look(self, record: OutputRecord, seen: dict[Place, bytes]) -> None:
+        place, digest = (record.offset, record.index), record_digest(record)
+        folded = seen.get(place) if record.key is None else None
+        if folded is None:
+            folded = self._waiting.pop(place, None)
+            if record.key is None and folded is not None:
+                seen[place] = folded
+        if folded is None:
+            self._differ(f"{record.topic} {place} was published, but the fold doesn't give it")
+        elif folded != digest:
+            self._differ(f"{record.topic} {place} was published with other bytes")
 
-async def journal_id_of(kafka: Kafka) -> tuple[str, int]:
-    """The journal's id and its end. Raises FileRefusedError with a sentence if it is empty or its beginning is gone."""
-    bounds = (await topic_bounds(kafka, JOURNAL))[0]
-    name = kafka.names.full(JOURNAL)
-    if bounds.start > 0:
-        raise FileRefusedError(f"The beginning of {name} is gone (it starts at offset {bounds.start}): it can't be folded from its first entry.")
-    if bounds.end == 0:
-        raise FileRefusedError(f"{name} is empty: no core has run yet.")
-    async for record in whole_topic(kafka, JOURNAL):
-        return sha256(record.value).hexdigest(), bounds.end
-    raise FileRefusedError(f"{name} could not be read.")
+    def _differ(self, sentence: str) -> None:
+        self._count += 1
+        if len(self._differences) < DIFFERENCES_KEPT:
+            self._differences.append(sentence)
+
+    def result(self, end: int, folded_sha256: str) -> Comparison:
+        """The comparison, once all is taken."""
+        unpublished = 0
+        for place in self._waiting:
+            if place[0] >= self._newest:
+                unpublished += 1
+            else:
+                self._differ(f"{place} was never published")
+        until = end if unpublished == 0 else max(self._newest, 0)
+        return Comparison(until, self._folded_places - len(self._waiting), unpublished, folded_sha256, self._differences, self._count)
 
 
 async def replay_journal(
@@ -99,82 +126,42 @@ async def replay_journal(
     ReplayFailedError
         The fold failed at an entry that nobody has quarantined.
     """
-    journal_id, end = await journal_id_of(kafka)
-    published = None
-    if compare:
-        await _wait_published(kafka, end, published_wait_seconds)
-        published = Published()
-        await published.read(kafka, journal_id)
     control = ControlReader(kafka)
     await control.start()
     await control.stop()
-    fold = Fold(control.quarantines(journal_id))
-    comparer = None if published is None else Comparer(published, journal_id, end)
+    fold, comparer, journal_id = Fold({}), Comparer(), ""
     with output_files(out) as files:
-        async for batch in _batches(kafka, end, progress):
+        async for batch in _batches(kafka, progress):
+            if not journal_id:
+                journal_id = sha256(batch[0]).hexdigest()
+                fold = Fold(control.quarantines(journal_id))
             if not fold.fold(batch, files):
                 raise ReplayFailedError(f"The fold fails at journal offset {fold.failed_at}: {fold.error!r}; see `core quarantine`.")
-            if comparer is not None:
-                comparer.take(fold.newest)
-    return fold.replayed([], 0), None if comparer is None else comparer.result()
+            if compare:
+                comparer.folded(fold.newest)
+    if not journal_id:
+        raise FileRefusedError(f"{kafka.names.full(JOURNAL)} is empty: no core has run yet.")
+    replayed = fold.replayed([], 0)
+    if not compare:
+        return replayed, None
+    if published_wait_seconds > 0:
+        await _wait_published(kafka, replayed.entries, published_wait_seconds)
+    await comparer.published(kafka, journal_id, replayed.entries)
+    return replayed, comparer.result(replayed.entries, replayed.sha256)
 
 
-class Comparer:
-    """Takes the offline outputs in order and looks each one up among the published."""
-
-    def __init__(self, published: Published, journal_id: str, end: int) -> None:
-        self._digests = published.digests
-        newest = max((offset for offset, _ in published.digests), default=-1)
-        # Without an output beyond the end, the newest published entry may be half published: it is left out.
-        self.until = end if newest >= end else max(newest, 0)
-        self._end = end
-        self._folded = OutputHash(journal_id)
-        self._journal_id = journal_id
-        self._compared = 0
-        self._seen: set[Place] = set()
-        self._differences = [f"{place} was published with two contents" for place in published.contradictions[:DIFFERENCES_KEPT]]
-        self._count = len(published.contradictions)
-
-    def take(self, records: list[OutputRecord]) -> None:
-        """The next outputs of the offline fold."""
-        for record in records:
-            if record.offset >= self.until:
-                continue
-            place, digest = (record.offset, record.index), record_digest(record)
-            self._folded.add(digest)
-            self._compared += 1
-            self._seen.add(place)
-            found = self._digests.get(place)
-            if found is None:
-                self._differ(f"{record.topic} {place} was never published")
-            elif found != digest:
-                self._differ(f"{record.topic} {place} was published with other bytes")
-
-    def _differ(self, sentence: str) -> None:
-        self._count += 1
-        if len(self._differences) < DIFFERENCES_KEPT:
-            self._differences.append(sentence)
-
-    def result(self) -> Comparison:
-        """The comparison, once all is taken."""
-        live = OutputHash(self._journal_id)
-        for place in sorted(place for place in self._digests if place[0] < self.until):
-            live.add(self._digests[place])
-            if place not in self._seen:
-                self._differ(f"{place} was published, but the fold doesn't give it")
-        return Comparison(
-            self.until, self._compared, self._folded.hexdigest(), live.hexdigest(), self._differences, self._count, max(0, self._end - self.until)
-        )
-
-
-async def _batches(kafka: Kafka, end: int, progress: Progress | None) -> AsyncIterator[list[bytes]]:
+async def _batches(kafka: Kafka, progress: Progress | None) -> AsyncIterator[list[bytes]]:
     batch: list[bytes] = []
     expected = 0
+    name = kafka.names.full(JOURNAL)
     async for record in whole_topic(kafka, JOURNAL):
-        if record.offset >= end:
-            break
         if record.offset != expected:
-            raise FileRefusedError(f"Offset {expected} is missing in {kafka.names.full(JOURNAL)}: it can't be folded.")
+            gone = (
+                f"The beginning of {name} is gone (it starts at offset {record.offset})"
+                if expected == 0
+                else f"Offset {expected} is missing in {name}"
+            )
+            raise FileRefusedError(f"{gone}: it can't be folded from its first entry.")
         expected += 1
         batch.append(record.value)
         if len(batch) == BATCH_ENTRIES:
