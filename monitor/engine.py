@@ -7,6 +7,7 @@ block, at a price, and at every entry that stands for no source record. Called b
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import Literal, get_args
 
 import msgspec
@@ -29,6 +30,7 @@ from monitor.contracts.journal import (
 from monitor.contracts.outputs import Audit, Heartbeat
 from monitor.coverage import coverage
 from monitor.decisions import Decisions
+from monitor.entities import EVICTED_SHARE
 from monitor.events import Events
 from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
@@ -211,8 +213,10 @@ class Engine:
         if position in retried:
             return False
         retried[position] = None
-        if len(retried) > self.state.policy.limits.retries:
-            del retried[next(iter(retried))]
+        limit = self.state.policy.limits.retries
+        if len(retried) > limit:
+            for old in list(islice(retried, limit // EVICTED_SHARE)):
+                del retried[old]
         return True
 
     def _gather(self, offset: int, entry: Sourced, scope: Scope | None) -> None:

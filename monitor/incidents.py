@@ -4,11 +4,13 @@ Pure state over findings; marks are made elsewhere and told here. Called by `mon
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, Incident, Severity
+from monitor.entities import EVICTED_SHARE
 from monitor.findings import RULES, Finding
 
 RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
@@ -157,8 +159,10 @@ class Incidents:
 
     def evict(self, limit: int) -> None:
         """Over the limit the incidents that were opened first go, with their keys."""
-        while len(self.by_id) > limit:
-            incident_id = next(iter(self.by_id))
+        over = len(self.by_id) - limit
+        if over <= 0:
+            return
+        for incident_id in list(islice(self.by_id, over + limit // EVICTED_SHARE)):
             incident = self.by_id.pop(incident_id)
             self.dirty.pop(incident_id, None)
             for key in incident.keys:

@@ -11,6 +11,7 @@ import msgspec
 from detectors.elementary import exp
 from monitor import money
 from monitor.contracts.base import Cause
+from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.policy import Policy
 from monitor.reserve import Part, Reserve
@@ -173,7 +174,7 @@ class Marks:
         over = len(self.by_id) - limit
         if over <= 0:
             return 0
-        gone = [mark_id for mark_id, mark in self.by_id.items() if mark.released][:over]
+        gone = [mark_id for mark_id, mark in self.by_id.items() if mark.released][: over + limit // EVICTED_SHARE]
         for mark_id in gone:
             del self.by_id[mark_id]
         self.released -= len(gone)

@@ -4,12 +4,14 @@ Pure facts and invariants; scores and marks are made elsewhere. Bounded: the wit
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import ReasonGiven, VerdictKind
 from monitor.contracts.withdrawals import Status, Withdrawal
+from monitor.entities import EVICTED_SHARE
 
 LEFT: frozenset[Status] = frozenset({"broadcast", "confirmed"})
 ENDED: frozenset[Status] = frozenset({"failed", "cancelled"})
@@ -122,9 +124,11 @@ class Withdrawals:
         return after
 
     def evict(self, limit: int) -> None:
-        """Over the limit, those requested first go."""
-        while len(self.by_id) > limit:
-            withdrawal_id = next(iter(self.by_id))
+        """Over the limit, those requested first go: a share at once, since finding a dict's first key takes as long as it has lost keys before."""
+        over = len(self.by_id) - limit
+        if over <= 0:
+            return
+        for withdrawal_id in list(islice(self.by_id, over + limit // EVICTED_SHARE)):
             known = self.by_id.pop(withdrawal_id)
             if known.tx_id is not None:
                 self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
