@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.given import given
-from streams.cli.printing import print_rows, say
+from streams.cli.printing import on_terminal, print_rows, say
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,11 +33,13 @@ def show(
 ) -> None:
     """Show every setting: value, where it came from, what it may be, and what it means; secrets as references only."""
     rows = [row for row in given(context).configuration.rows() if not changed or row.origin != "default"]
-    print_rows(
-        ("setting", "value", "from", "meaning", "allowed"),
-        [(row.name, row.value, str(row.origin), row.description, row.type) for row in rows],
-        as_json=as_json,
-    )
+    if on_terminal() and not as_json:
+        print_rows(
+            ("setting", "value", "from", "meaning"), [(row.name, row.value, str(row.origin), f"{row.description} ({row.type})") for row in rows]
+        )
+    else:
+        facts = [(row.name, row.value, str(row.origin), row.type, row.description) for row in rows]
+        print_rows(("setting", "value", "from", "type", "meaning"), facts, as_json=as_json)
     if not rows:
         say("Everything is as by default.")
 

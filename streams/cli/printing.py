@@ -14,19 +14,24 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json
     """Show rows of text under `columns`; JSON is a list of objects with the columns' names as keys."""
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    elif sys.stdout.isatty():
+    elif on_terminal():
         from rich.console import Console
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim") if len(rows) > 1 else ())
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first names the row: it is copied and searched for
         for row in rows:
             table.add_row(*(cell.replace("[", "\\[") for cell in row))
         Console().print(table)
     else:
         for row in rows:
             print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row))
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at what is printed."""
+    return sys.stdout.isatty()
 
 
 def print_json(value: Any) -> None:
