@@ -111,12 +111,16 @@ class TopicDecoder:
         """False proves that the bytes have no member but known ones, each once: so no duplicates, no unknown fields, no depth.
 
         Every member has its colon. A field that isn't null has its member, but for one with a default, which is looked for: where
-        the bytes have no backslash, its quoted name before a colon can be nothing else.
+        the bytes have no backslash, its quoted name before a colon can be nothing else. What is left may stand in strings, as in an
+        IPv6 address.
         """
-        unexplained = value.count(b":") - self._certain_max + astuple(event)[self._first_nullable :].count(None)
+        fields = astuple(event)
+        unexplained = value.count(b":") - self._certain_max + fields[self._first_nullable :].count(None)
         for member in self._defaulted:
             if unexplained and value.find(member) >= 0:
                 unexplained -= 1
+        if unexplained:
+            unexplained -= "".join([content for content in fields if type(content) is str]).count(":")
         return unexplained != 0
 
     def _judge_meaning(self, event: Event, key: bytes, clock_ms: int) -> Refusal | None:

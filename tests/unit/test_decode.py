@@ -160,6 +160,26 @@ def test_an_escaped_colon_hides_no_duplicate() -> None:
     assert reason_of(decode(text.replace("a:b:c", "a\\u003ab:c").replace('"amount"', '"asset": "BTC", "amount"').encode())) is Reason.DUPLICATE_KEY
 
 
+def test_colons_in_strings_hide_no_duplicate() -> None:
+    event = EXAMPLES["withdrawals"].minimal | {"ip": "2001:db8::1", "tag": '"x":'}
+    text = json.dumps(event)
+    assert reason_of(decode(text.encode())) is None
+    for more in ('"asset": "BTC"', '"ip": "2001:db8::1"', '"ip": "::"', '"tag": null', '"address": "a"'):
+        assert reason_of(decode((text[:-1] + f", {more}}}").encode())) is Reason.DUPLICATE_KEY
+        assert reason_of(decode(("{" + more + ", " + text[1:]).encode())) is Reason.DUPLICATE_KEY
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x9f"])
+def test_control_characters_that_json_need_not_escape(character: str) -> None:
+    text = json.dumps(EXAMPLES["withdrawals"].minimal | {"tag": character}, ensure_ascii=False, separators=(",", ":"))
+    assert reason_of(decode(text.encode())) is Reason.CONTROL_CHARACTER
+
+
+def test_depth_is_counted_by_levels_not_brackets() -> None:
+    assert reason_of(decode(spliced('"unknown": [' + ", ".join(["[[[[[[]]]]]]"] * 20) + "]"))) is None
+    assert reason_of(decode(spliced('"unknown": [' + ", ".join(["[[[[[[]]]]]]"] * 20) + ", [[[[[[[]]]]]]]]"))) is Reason.TOO_DEEP
+
+
 def test_a_default_that_is_not_said_hides_no_duplicate() -> None:
     text = json.dumps(EXAMPLES["withdrawals"].minimal)
     for absent in ("owner", "schema_version"):
