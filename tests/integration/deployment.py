@@ -4,6 +4,10 @@ Made fresh for each test by `conftest`; says what is to be true at the end in on
 """
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +23,7 @@ from tests.integration.exchange import Message
 from tests.integration.kafka_broker import RECORD_BYTES_MAX, KafkaBroker, free_port
 from tests.integration.traffic import Traffic, produce
 from tests.integration.witnesses import SourceWitness, Stored
-from tests.integration.worker_process import WorkerFailedError, WorkerProcess
+from tests.integration.worker_process import TOP, WorkerFailedError, WorkerProcess
 
 INPUTS = (
     "withdrawals", "outflows", "account-events", "wallet-events", "postings", "holdings", "balances", "prices", "reserves", "providers", "feedback",
@@ -28,6 +32,7 @@ PARTITIONS = dict.fromkeys(INPUTS, 2) | {
     "retries": 1, "journal": 1, "control": 1, "dead-letter": 1,
     "verdicts": 3, "marks": 1, "coverage": 1, "incidents": 1, "alerts": 1, "audit": 1,
 }  # fmt: skip
+PROGRAM = ("-c", "from streams.cli import main; main()")
 SETTLE_SECONDS_MAX = 150
 POLL_SECONDS = 0.25
 LIMITS = {"accounts": 20_000, "addresses": 20_000, "pairs": 40_000}
@@ -159,7 +164,7 @@ class Deployment:
         role: str = "all",
         *,
         supervised: bool = False,
-        program: Sequence[str] = ("-c", "from streams.cli import main; main()"),
+        program: Sequence[str] = PROGRAM,
         servers: str | None = None,
         **settings: str,
     ) -> WorkerProcess:
@@ -190,6 +195,25 @@ class Deployment:
     def logs(self) -> str:
         """The end of every worker's log."""
         return "\n".join(f"--- {worker.log_file.name}\n{worker.log()}" for worker in self.workers)
+
+    def command(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run one command of the command line to its end."""
+        given = {**self.environment, "KAFKA__BOOTSTRAP_SERVERS": self.broker.bootstrap_servers, **settings}
+        environment = {**os.environ, "PYTHONPATH": str(TOP), **{f"WITHDRAWAL_MONITOR__{name}": value for name, value in given.items()}}
+        program = [sys.executable, *PROGRAM, *arguments]
+        return subprocess.run(program, cwd=self.directory, env=environment, check=False, capture_output=True, text=True, timeout=120)
+
+    # What was said
+
+    def audits(self) -> list[dict[str, Any]]:
+        """Records on `audit`, repeats dropped."""
+        return self.outputs("audit")
+
+    def outputs(self, topic: str) -> list[dict[str, Any]]:
+        """An output topic's records of the journal that stands now, decoded, repeats dropped."""
+        journal_id = sha256(self.read("journal")[0].value or b"").hexdigest()
+        kept = witnesses.without_repeats(self.read(topic), journal_id)
+        return [json.loads(output.value) for partition in sorted(kept) for output in kept[partition]]
 
     # The end
 
@@ -241,14 +265,19 @@ class Deployment:
 
     def assert_promises(self, until: int, holes: set[tuple[str, int]] | None = None) -> SourceWitness:
         """Both witnesses agree: every input record once, and the published outputs are those of an offline fold. Workers must be stopped."""
+        witness = self.assert_outputs(until)
+        assert witness.holes == (holes or set())
+        for name in (*INPUTS, "retries"):
+            witness.assert_one_for_one(name, self.read(name))
+        return witness
+
+    def assert_outputs(self, until: int) -> SourceWitness:
+        """The second promise alone: what was published is what an offline fold of the journal gives."""
         stored = self.read("journal")
         assert [record.offset for record in stored] == list(range(len(stored)))
         journal = [record.value or b"" for record in stored]
         witness = SourceWitness()
         witness.read(journal)
-        assert witness.holes == (holes or set())
-        for name in (*INPUTS, "retries"):
-            witness.assert_one_for_one(name, self.read(name))
         folded = witnesses.fold(journal, self.read("control"), PARTITIONS)
         journal_id = sha256(journal[0]).hexdigest()
         count = 0

@@ -90,6 +90,7 @@ class SourceWitness:
                 self._open(entry)
             elif kind == "source-accepted":
                 self.next[entry["source"]] = entry["position"]
+                self.accepted[entry["source"]] = []  # what was before is of another log
             elif "start" in entry:
                 self._take(entry["source"], entry["start"], entry["offset"], rejected=kind == "rejected")
 
