@@ -8,7 +8,7 @@ block, at a price, and at every entry that stands for no source record. Called b
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -69,12 +69,14 @@ class JournalRefusedError(Exception):
     """The journal can't be folded: it doesn't begin with a term."""
 
 
+NO_PLACE = -1
+
+
 class Judged(msgspec.Struct, gc=False):
-    """An entry of the open segment. `place` is its withdrawal's position among the segment's gathered ones, -1 if it has none."""
+    """An accepted entry of the open segment. `place` is its withdrawal's position among the segment's gathered ones, or NO_PLACE."""
 
     offset: int
-    entry: Sourced
-    judgement: Judgement
+    entry: Any  # one of SOURCED; what is done with it depends on its type alone
     seen: Seen
     place: int
     requested: bool
@@ -160,8 +162,7 @@ class Engine:
             self._unreadable(offset, error)
             return
         if type(entry) in SOURCED:
-            self._judge(offset, value, entry)
-            if type(entry) is PriceEntry or self.state.scoring.room == 0:
+            if self._judge(offset, value, entry):
                 self._flush()
             return
         self._flush()
@@ -181,32 +182,45 @@ class Engine:
         elif type(entry) is SourceAcceptedEntry:
             self.decisions.notice(self.state.sources.accept(entry))
 
-    def _judge(self, offset: int, value: bytes, entry: Sourced) -> None:
-        """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal."""
+    def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
+        """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
         state = self.state
-        judgement = state.sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
+        sources = state.sources
+        judgement = sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
         if judgement is not Judgement.ACCEPTED:
             if judgement is Judgement.HOLE:
-                self._flush()
-                self.outbox.at(offset)
-                notice = state.sources.hole(entry.source)
-                if notice is not None:
-                    self.decisions.notice(notice)
-            return
-        if type(entry) is RejectedEntry:
-            state.sources.remember_digest(entry.source, entry.value_sha256)
+                self._hole(offset, entry.source)
+            return False
+        kind = type(entry)
+        if kind is RejectedEntry:
+            sources.remember_digest(entry.source, entry.value_sha256)
         else:
-            state.sources.remember(entry.source, value)
+            sources.last_entry[entry.source] = value
         if entry.retry_of is not None and not self._first_retry(entry.retry_of):
-            state.sources.repeats += 1
-            return
-        scope = self.quarantines.get(offset)
+            sources.repeats += 1
+            return False
+        scope = self.quarantines.get(offset) if self.quarantines else None
         if scope == "entry":
             self._flush()
             self.outbox.at(offset)
             self._quarantined(entry, scope)
-            return
-        self._gather(offset, entry, scope)
+            return False
+        seen = Seen.NEW if kind is RejectedEntry else state.event_ids.see(entry.event)
+        if seen is Seen.REPEAT:
+            return False
+        if kind is WithdrawalEntry:
+            return self._gather(offset, entry, seen, scope)
+        if kind is OutflowEntry and entry.time_replaced:
+            entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
+        self.segment.append(Judged(offset, entry, seen, NO_PLACE, requested=False))
+        return kind is PriceEntry
+
+    def _hole(self, offset: int, source: str) -> None:
+        self._flush()
+        self.outbox.at(offset)
+        notice = self.state.sources.hole(source)
+        if notice is not None:
+            self.decisions.notice(notice)
 
     def _first_retry(self, position: str) -> bool:
         retried = self.state.retried
@@ -219,16 +233,12 @@ class Engine:
                 del retried[old]
         return True
 
-    def _gather(self, offset: int, entry: Sourced, scope: Scope | None) -> None:
-        state = self.state
-        seen = Seen.NEW if type(entry) is RejectedEntry else state.event_ids.see(entry.event)  # type: ignore[attr-defined]
-        if seen is Seen.REPEAT:
-            return
-        if type(entry) is OutflowEntry and entry.time_replaced:
-            entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
-        place, requested = -1, False
-        if type(entry) is WithdrawalEntry and entry.event.status == "requested":
-            event = entry.event
+    def _gather(self, offset: int, entry: WithdrawalEntry, seen: Seen, scope: Scope | None) -> bool:
+        """A withdrawal's event; a new withdrawal joins the open run. Says whether that fills the block."""
+        event = entry.event
+        place, requested = NO_PLACE, False
+        if event.status == "requested":
+            state = self.state
             withdrawal_id = event.withdrawal_id
             if withdrawal_id not in self.fresh and withdrawal_id not in state.withdrawals.by_id:
                 requested = True
@@ -236,7 +246,8 @@ class Engine:
                 if scope is None:
                     place = len(state.scoring.gathered)
                     state.scoring.gather(event, state.marks.scaled.get(event.asset))
-        self.segment.append(Judged(offset, entry, Judgement.ACCEPTED, seen, place, requested))
+        self.segment.append(Judged(offset, entry, seen, place, requested))
+        return place >= 0 and self.state.scoring.room == 0
 
     def _flush(self) -> None:
         """Second pass: score what was gathered, then let each entry of the segment have its effect, in order."""
@@ -244,34 +255,36 @@ class Engine:
         if not segment:
             return
         state = self.state
-        scoring, events = state.scoring, self.events
+        scoring, events, outbox, clock = state.scoring, self.events, self.outbox, state.clock
         first = scoring.position
         opinions = scoring.score() if scoring.gathered else []
         entries = state.totals.entries
         for judged in segment:
-            self.failing_offset = judged.offset
-            self.outbox.at(judged.offset)
             entry = judged.entry
-            self._now(entry.clock_ms)
-            kind = KINDS[type(entry)]
-            entries[kind] = entries.get(kind, 0) + 1
+            self.failing_offset = outbox.offset = judged.offset
+            outbox.index = 0
+            if entry.clock_ms > clock.intake_ms:
+                self._now(entry.clock_ms)
+            kind = type(entry)
+            name = KINDS[kind]
+            entries[name] = entries.get(name, 0) + 1
             if judged.seen is Seen.CONFLICT:
-                events.repeat_conflict(entry, entry.event.event_id)  # type: ignore[attr-defined]
-                if type(entry) not in CHECKED_TWICE:
+                events.repeat_conflict(entry, entry.event.event_id)
+                if kind not in CHECKED_TWICE:
                     continue
             if judged.requested:
                 self._requested(judged, opinions, first)
-            elif type(entry) is WithdrawalEntry:
+            elif kind is WithdrawalEntry:
                 events.step(entry.event)
             else:
-                events.handlers[type(entry)](entry)
+                events.handlers[kind](entry)
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():
             self._end_block()
 
     def _requested(self, judged: Judged, opinions: list[Opinion], first: int) -> None:
-        event = judged.entry.event  # type: ignore[attr-defined]
+        event = judged.entry.event
         if judged.place < 0:
             self._quarantined(judged.entry, "detectors")
             self.events.requested(event, None)

@@ -30,7 +30,7 @@ from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject
 from monitor.scoring import Opinion
 from monitor.state import Provider, State
-from monitor.withdrawals import ENDED, LEFT, Known, Payment, destination, deviations, known_from
+from monitor.withdrawals import ENDED, LEFT, Known, Payment, agrees, destination, deviations, known_from
 
 PROVIDERS_MAX = 10_000
 
@@ -118,15 +118,15 @@ class Events:
             self.decisions.verdict(withdrawal_id, known, "UNSCORED", (reason,))
             self._explain_waiting(withdrawal_id)
             return
-        payment = Payment(
-            event.asset, destination(event.address, event.tag), event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, event.status in LEFT
-        )
-        if not payment.agrees(known):
+        status = event.status
+        paid_to = event.address if event.tag is None else destination(event.address, event.tag)
+        if not agrees(known, event.asset, paid_to, event.amount, event.tx_id):
+            payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT)
             known = self._deviates(withdrawal_id, known, payment)
         self.state.withdrawals.advance(withdrawal_id, known, event)
-        if event.status in ENDED and known.status not in LEFT:
+        if status in ENDED and known.status not in LEFT:
             self.decisions.release(f"withdrawal:{withdrawal_id}")
-        elif event.status in LEFT and known.verdict == "HOLD" and known.status not in LEFT:
+        elif known.verdict == "HOLD" and status in LEFT and known.status not in LEFT:
             # It was to be held and left all the same: people must know that it is too late.
             self.decisions.verdict(withdrawal_id, self.state.withdrawals.by_id[withdrawal_id], "HOLD", ())
         if self.state.outflows.waiting:
@@ -171,8 +171,10 @@ class Events:
         known = withdrawals.by_id.get(withdrawal_id) if withdrawal_id is not None else None
         if withdrawal_id is None or known is None:
             return False
-        payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
-        after = known if payment.agrees(known) else self._deviates(withdrawal_id, known, payment)
+        after = known
+        if not agrees(known, event.asset, paid_to, event.amount, event.tx_id):
+            payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
+            after = self._deviates(withdrawal_id, known, payment)
         if after.tx_id is None:
             withdrawals.put(withdrawal_id, msgspec.structs.replace(after, tx_id=event.tx_id))
         return True

@@ -61,14 +61,15 @@ class Payment(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     left: bool
 
-    def agrees(self, known: Known) -> bool:
-        """Whether nothing differs, to the letter: the common case, told without parsing an amount."""
-        return (
-            self.destination == known.destination
-            and self.amount == known.amount
-            and self.asset == known.asset
-            and (self.tx_id == known.tx_id or self.tx_id is None or known.tx_id is None)
-        )
+
+def agrees(known: Known, asset: str, paid_to: str, amount: str, tx_id: str | None) -> bool:
+    """Whether what is paid differs in nothing, to the letter: the common case, told without parsing an amount."""
+    return (
+        amount == known.amount
+        and paid_to == known.destination
+        and asset == known.asset
+        and (tx_id is None or known.tx_id is None or tx_id == known.tx_id)
+    )
 
 
 class Deviation(msgspec.Struct, frozen=True):
@@ -116,11 +117,13 @@ class Withdrawals:
         if event.status == "failed" and known.tx_id is not None:
             self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
             tx_id = None
+        elif tx_id != known.tx_id:
+            self.by_payment[f"{tx_id} {known.destination}"] = withdrawal_id
         after = Known(
             known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
             event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons, known.incident_id,
         )  # fmt: skip
-        self.put(withdrawal_id, after)
+        self.by_id[withdrawal_id] = after
         return after
 
     def evict(self, limit: int) -> None:
