@@ -30,7 +30,7 @@ TERM = "replay"
 SECOND_MS = 1_000
 BATCH_ENTRIES = 5_000
 BAD_LINES_KEPT = 20
-PROGRESS_LINES = 20_000
+PROGRESS_LINES = 2_000
 GAP_MS = 3_600_000
 GAP_STEP_MS = 60_000
 """In a gap of more than an hour between records there is a Tick a minute: nothing can happen in it that needs one a second."""

@@ -21,7 +21,7 @@ from streams.simulation.scenario import Play, Scenario, Stage
 Progress = Callable[[int, float], None]
 """Called now and then with the records written so far and the share of simulated time that is done, 0 to 1."""
 
-PROGRESS_RECORDS = 5_000
+PROGRESS_RECORDS = 1_000
 WAITING_MAX = 5_000
 """Records on their way to Kafka at most."""
 PACE_SECONDS = 0.02

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.contracts.outputs import Alert, Coverage, Heartbeat, Incident, LayerCoverage, Mark, ReasonGiven, Verdict, VerdictKind
+from monitor.contracts.outputs import Alert, Coverage, Heartbeat, Incident, LayerCoverage, Mark, ReasonGiven, Severity, Verdict, VerdictKind
 from monitor.outbox import OutputRecord
 
 KEPT_MAX = 1_000
@@ -17,6 +17,7 @@ KEPT_MAX = 1_000
 COVERAGE_ROWS_MAX = 512
 SHOWN_MAX = 12
 HEARTBEAT = b'{"kind":"heartbeat"'
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "notice")
 ORDER: tuple[VerdictKind, ...] = ("CLEAR", "WATCH", "HOLD", "UNSCORED")
 
 
@@ -31,7 +32,10 @@ class CoverageRow(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole story as values. Times in milliseconds, amounts as decimal strings; lists are cut at KEPT_MAX, counts aren't."""
+    """The whole story as values. Times in milliseconds, amounts as decimal strings; lists are cut at KEPT_MAX, counts aren't.
+
+    Incidents come the severest first; `reasons` are those of held withdrawals, by incident.
+    """
 
     base_currency: str
     verdicts: dict[str, int]
@@ -175,7 +179,7 @@ class Story:
             marks_suspected=states.count("suspected"),
             marks_released=states.count("released"),
             marks=list(self.marks.values()),
-            incidents=list(self.incidents.values()),
+            incidents=sorted(self.incidents.values(), key=lambda incident: SEVERITIES.index(incident.severity)),
             reasons=self.reasons,
             pages=self.pages,
             notices=self.notices,
@@ -262,9 +266,13 @@ def lines(summary: Summary) -> Iterator[str]:
         parts = ", ".join(f"{part.layer_id} {grouped(part.amount)} {part.unit}" for part in mark.allocations) or "no layer"
         worth = "no price known" if mark.base_amount is None else f"{grouped(mark.base_amount)} {summary.base_currency}"
         yield f"  {mark.mark_id}: {mark.state} {grouped(mark.amount)} {mark.asset} ({worth}), carried by {parts}"
+    if len(summary.marks) > SHOWN_MAX:
+        yield f"  and {len(summary.marks) - SHOWN_MAX} more"
     yield f"Incidents  {len(summary.incidents)}; pages {summary.pages}, notices {summary.notices}"
     for incident in summary.incidents[:SHOWN_MAX]:
         yield from _incident_lines(incident, summary)
+    if len(summary.incidents) > SHOWN_MAX:
+        yield f"  and {len(summary.incidents) - SHOWN_MAX} more"
     yield from _coverage_lines(summary)
 
 

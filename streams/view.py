@@ -162,18 +162,21 @@ def _reserve(coverage: Coverage | None) -> RenderableType:
 
 
 def bar(free: int, held: int, total: int) -> Text:
-    """Free green, held red, uncovered blank; BAR_CELLS wide."""
+    """Free solid green, held shaded red, uncovered dots; BAR_CELLS wide."""
     if total <= 0:
         return Text("·" * BAR_CELLS, "dim")
     free_cells = round(BAR_CELLS * free / total)
     held_cells = min(BAR_CELLS - free_cells, round(BAR_CELLS * held / total))
-    return Text.assemble(("█" * free_cells, "green"), ("█" * held_cells, "red"), ("·" * (BAR_CELLS - free_cells - held_cells), "dim"))
+    return Text.assemble(("█" * free_cells, "green"), ("▒" * held_cells, "red"), ("·" * (BAR_CELLS - free_cells - held_cells), "dim"))
 
 
 def _incident(scene: Scene, incident: Incident) -> Panel:
     text = Text()
     text.append(f"{incident.title}\n", "bold")
-    text.append(f"{grouped(incident.marked_base_amount)} marked, {grouped(incident.uncovered_base_amount)} uncovered; {', '.join(incident.keys)}\n")
+    unit = scene.story.coverage.base_currency if scene.story.coverage is not None else ""
+    text.append(
+        f"{grouped(incident.marked_base_amount)} {unit} marked, {grouped(incident.uncovered_base_amount)} uncovered; {', '.join(incident.keys)}\n"
+    )
     for reason in scene.story.reasons.get(incident.incident_id, ())[:REASONS_SHOWN]:
         text.append(f"because {reason.rule}: ", "yellow")
         text.append(f"{reason.detail}\n")

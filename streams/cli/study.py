@@ -13,6 +13,8 @@ from streams.cli.printing import print_json, say
 from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.replay import Replayed
     from streams.replay_kafka import Comparison
     from streams.simulate import Simulated, Traffic
@@ -36,6 +38,7 @@ def replay(
     """Decide again, offline: print the summary and a SHA-256 over all outputs. Pages nobody and touches no reserve."""
     from streams import replay as offline
     from streams.replay_lines import FileRefusedError
+    from streams.terminal import shown_count
 
     if (file is None) == (not from_kafka):
         raise RefusedError("Give either a file to replay or --from-kafka.")
@@ -43,10 +46,11 @@ def replay(
         raise RefusedError("--compare needs published outputs, so it goes with --from-kafka only.")
     chosen = given(context)
     try:
-        if file is None:
-            replayed, comparison = _from_kafka(chosen, out, compare=compare)
-        else:
-            replayed, comparison = offline.replay_file(file, chosen.settings, out=out), None
+        with shown_count("replayed") as progress:
+            if file is None:
+                replayed, comparison = _from_kafka(chosen, out, progress, compare=compare)
+            else:
+                replayed, comparison = offline.replay_file(file, chosen.settings, out=out, progress=progress), None
     except (FileRefusedError, offline.ReplayFailedError) as error:
         raise RefusedError(str(error)) from error
     except OSError as error:
@@ -60,10 +64,12 @@ def replay(
         _say_comparison(comparison)
 
 
-def _from_kafka(chosen: Given, out: pathlib.Path | None, *, compare: bool) -> "tuple[Replayed, Comparison | None]":
+def _from_kafka(
+    chosen: Given, out: pathlib.Path | None, progress: "Callable[[int], None] | None", *, compare: bool
+) -> "tuple[Replayed, Comparison | None]":
     from streams.replay_kafka import replay_journal
 
-    return run_with_kafka(replay_journal(chosen.kafka(), out=out, compare=compare), chosen.settings.kafka.bootstrap_servers)
+    return run_with_kafka(replay_journal(chosen.kafka(), out=out, compare=compare, progress=progress), chosen.settings.kafka.bootstrap_servers)
 
 
 def _say_comparison(comparison: "Comparison") -> None:
@@ -96,21 +102,30 @@ def simulate(
     from streams.simulate import Traffic, write_file
     from streams.simulation import scenario
     from streams.simulation.exchange import ExchangeParameters
+    from streams.terminal import shown_share
 
-    start_ms = SIMULATED_START_MS if out is not None else round(time.time() * 1_000)
+    if incident is not None and incident_after >= seconds:
+        raise RefusedError(
+            f"The incident would begin after {incident_after:g} s, but {seconds:g} s are simulated: give --seconds or --incident-after."
+        )
+    start_ms = SIMULATED_START_MS
+    if out is None:
+        # Written at once, all of it has just happened: intake refuses what lies far ahead of its clock.
+        start_ms = round((time.time() - (seconds if at_once else 0.0)) * 1_000)
     try:
         played = None if incident is None else scenario.load(incident)
     except scenario.ScenarioRefusedError as error:
         raise RefusedError(str(error)) from error
     parameters = ExchangeParameters(start_ms=start_ms, seconds=seconds, requests_per_second=rate, accounts=accounts, seed=seed, finish=finish)
     traffic = Traffic(parameters, played, incident_after)
-    if out is None:
-        simulated = _to_kafka(given(context), traffic, real_pace=not at_once)
-    else:
-        try:
-            simulated = write_file(traffic, out)
-        except OSError as error:
-            raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
+    with shown_share("simulated") as progress:
+        if out is None:
+            simulated = _to_kafka(given(context), traffic, progress, real_pace=not at_once)
+        else:
+            try:
+                simulated = write_file(traffic, out, progress)
+            except OSError as error:
+                raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     if as_json:
         print_json({"records": simulated.records, "losses": [list(loss) for loss in simulated.losses]})
     else:
@@ -119,7 +134,7 @@ def simulate(
         say(f"{sum(simulated.records.values())} records, {len(simulated.losses)} of them take what isn't theirs.")
 
 
-def _to_kafka(chosen: Given, traffic: "Traffic", *, real_pace: bool) -> "Simulated":
+def _to_kafka(chosen: Given, traffic: "Traffic", progress: "Callable[[int, float], None] | None", *, real_pace: bool) -> "Simulated":
     from streams.simulate import write_kafka
 
-    return run_with_kafka(write_kafka(chosen.kafka(), traffic, real_pace=real_pace), chosen.settings.kafka.bootstrap_servers)
+    return run_with_kafka(write_kafka(chosen.kafka(), traffic, real_pace=real_pace, progress=progress), chosen.settings.kafka.bootstrap_servers)
