@@ -80,12 +80,16 @@ class Decisions:
     def unscored(self, withdrawal_id: str, account_id: str | None, reason: ReasonGiven) -> None:
         """A withdrawal or outflow that could not be read: people must look at it."""
         state = self.state
+        known = state.withdrawals.by_id.get(withdrawal_id)
+        if known is not None:
+            self.verdict(withdrawal_id, known, "UNSCORED", (reason,))
+            return
         state.totals.verdicts["UNSCORED"] = state.totals.verdicts.get("UNSCORED", 0) + 1
         verdict = Verdict(
             decided_at_ms=state.clock.now_ms,
             withdrawal_id=withdrawal_id,
             account_id=account_id,
-            version=1,
+            version=state.withdrawals.unread_version(withdrawal_id, state.policy.limits.retries),
             verdict="UNSCORED",
             mode=self.mode((reason,)),
             reasons=(reason,),

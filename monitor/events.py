@@ -57,7 +57,7 @@ class Events:
 
     def requested(self, event: Withdrawal, opinion: Opinion | None) -> bool:
         """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them."""
-        known = known_from(event)
+        known = self._new(event)
         findings = self._more_than_held(event, known)
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
@@ -73,6 +73,13 @@ class Events:
         if self.state.outflows.waiting:
             self._explain_waiting(event.withdrawal_id)
         return not findings
+
+    def _new(self, event: Withdrawal) -> Known:
+        """The first picture of a withdrawal. Where events of it could not be read before, its verdict's versions go on."""
+        known, unread = known_from(event), self.state.withdrawals.unread
+        if event.withdrawal_id in unread:
+            known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
+        return known
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion) -> Known:
         for finding in self._odd(event, known, opinion, subject=False):
@@ -114,7 +121,7 @@ class Events:
         known = self.state.withdrawals.by_id.get(withdrawal_id)
         if known is None:
             reason = ReasonGiven("never_requested", f"{event.status} came, but no request of this withdrawal was seen")
-            known = known_from(event)
+            known = self._new(event)
             self.decisions.verdict(withdrawal_id, known, "UNSCORED", (reason,))
             self._explain_waiting(withdrawal_id)
             return

@@ -56,6 +56,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["outflow_waiting"] = TableUse(len(state.outflows.waiting), limits.outflows_waiting)
     use["incident"] = TableUse(len(state.incidents.by_id), limits.incidents)
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
+    use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
     return use

@@ -84,6 +84,7 @@ class Frozen(msgspec.Struct, frozen=True):
 
 COLUMNS: dict[str, Any] = {
     "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": str,
+    "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": bytes, "event_ids.old": str, "event_ids.old_digest": bytes,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
@@ -99,6 +100,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
     columns: dict[str, list[Any]] = {
         "withdrawals.id": list(withdrawals.by_id), "withdrawals.known": list(withdrawals.by_id.values()),
         "payments.key": list(withdrawals.by_payment), "payments.id": list(withdrawals.by_payment.values()),
+        "unread.id": list(withdrawals.unread), "unread.version": list(withdrawals.unread.values()),
         "event_ids.young": list(ids.young), "event_ids.young_digest": list(ids.young.values()),
         "event_ids.old": list(ids.old), "event_ids.old_digest": list(ids.old.values()),
         "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
@@ -169,6 +171,7 @@ def _thaw(frozen: Frozen) -> State:
     withdrawals = state.withdrawals
     withdrawals.by_id = dict(zip(columns["withdrawals.id"], columns["withdrawals.known"], strict=True))
     withdrawals.by_payment = dict(zip(columns["payments.key"], columns["payments.id"], strict=True))
+    withdrawals.unread = dict(zip(columns["unread.id"], columns["unread.version"], strict=True))
     withdrawals.evicted = small.withdrawal_evicted
     for waiting in columns["waiting"]:
         state.outflows.wait(waiting.outflow, waiting.due_ms, len(columns["waiting"]))

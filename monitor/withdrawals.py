@@ -98,7 +98,17 @@ class Withdrawals:
     def __init__(self) -> None:
         self.by_id: dict[str, Known] = {}
         self.by_payment: dict[str, str] = {}
+        self.unread: dict[str, int] = {}
         self.evicted = 0
+
+    def unread_version(self, withdrawal_id: str, limit: int) -> int:
+        """The next version of the verdict on a withdrawal none of whose events could be read; when one can, its versions go on from there."""
+        version = self.unread.get(withdrawal_id, 0) + 1
+        self.unread[withdrawal_id] = version
+        if len(self.unread) > limit:
+            for old in list(islice(self.unread, limit // EVICTED_SHARE)):
+                del self.unread[old]
+        return version
 
     def put(self, withdrawal_id: str, known: Known) -> None:
         """Keep the newest picture of a withdrawal."""

@@ -227,6 +227,18 @@ def test_a_quarantined_entry_is_unscored_or_left_out_and_its_source_goes_on(scop
     assert "; ".join(map(short, story.tell("withdrawals status=requested withdrawal_id=w2"))) == "verdict CLEAR"
 
 
+def test_a_withdrawal_that_is_repaired_goes_on_with_its_versions() -> None:
+    story = Story()
+    rejected = {"reason": "bad_json", "detail": "cut", "withdrawal_id": "w", "account_id": "a"}
+    head = {"kind": "rejected", "source": "withdrawals/0", "start": 0, "offset": 0, "clock_ms": START_MS}
+    story.writer.next["withdrawals"] = 1
+    first = [record for record in story.feed(json.dumps({**head, **rejected}).encode()) if record["topic"] == "verdicts"]
+    second = story.tell("withdrawals status=requested")
+    third = [record for record in story.feed(json.dumps({**head, "start": 2, "offset": 2, **rejected}).encode()) if record["topic"] == "verdicts"]
+    told = [(record["verdict"], record["version"]) for record in (*first, *second, *third)]
+    assert told == [("UNSCORED", 1), ("CLEAR", 2), ("UNSCORED", 3)]
+
+
 def test_observe_and_enforce_per_rule() -> None:
     story = Story(mode="observe", rule_modes={"more_than_held": "enforce"})
     assert story.tell("withdrawals status=requested")[0]["mode"] == "observe"
