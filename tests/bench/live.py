@@ -85,6 +85,7 @@ class Live:
         self.scheduled_s: dict[str, float] = {}
         self.sent: Counter[str] = Counter()
         self.late_s = 0.0
+        self.processor_percent: dict[str, float] = {}
         self._exchange = exchange
         self._interval_s = CYCLE_RECORDS / rate
         self._producer = AIOKafkaProducer(bootstrap_servers=exchange.bootstrap, acks=1, max_batch_size=131_072)
@@ -126,6 +127,8 @@ async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> 
             for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")):
                 target = "<= 30" if (rate, name) == (1_000, "p99") else ""
                 results.sample(f"latency at {rate:,}/s, {name}", "ms", _quantile(waits_ms, share), target)
+            for part, percent in live.processor_percent.items():
+                results.sample(f"at {rate:,}/s, processor used by {part}", "% of one", percent)
             results.sample(f"latency at {rate:,}/s, generator behind its schedule at most", "ms", live.late_s * 1_000)
 
 
@@ -160,7 +163,10 @@ async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: 
     journal = await reader.ends(PREFIX + "journal")
     await watch.start(reader)
     following = asyncio.create_task(watch.follow())
+    before, began_s = exchange.processor_seconds(), time.monotonic()
     await live.send(seconds)
+    lasted_s = time.monotonic() - began_s
+    live.processor_percent = {part: 100 * (used - before[part]) / lasted_s for part, used in exchange.processor_seconds().items()}
     await watch.complete(len(live.scheduled_s))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
