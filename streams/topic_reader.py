@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from streams.kafka import Kafka
 from streams.refusals import RefusedError
+from streams.topics import partition_counts
 
 WAIT_MS = 500
 
@@ -52,10 +54,11 @@ async def topic_bounds(kafka: Kafka, topic: str) -> dict[int, Bounds]:
 
 async def _bounds(consumer: Any, kafka: Kafka, topic: str) -> dict[TopicPartition, Bounds]:
     name = kafka.names.full(topic)
-    # All topics are listed: asking for one that is missing would make it on brokers with auto.create.topics.enable.
-    if name not in await consumer.topics():
-        raise TopicMissingError(f"Topic {name} is missing: make it with `withdrawal-monitor topics apply`.")
-    partitions = [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name) or ())]
+    try:
+        count = (await partition_counts(kafka, [topic]))[topic]  # a fresh consumer knows no topic's partitions yet
+    except UnknownTopicOrPartitionError:
+        raise TopicMissingError(f"Topic {name} is missing: make it with `withdrawal-monitor topics apply`.") from None
+    partitions = [TopicPartition(name, number) for number in range(count)]
     starts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     return {partition: Bounds(starts[partition], ends[partition]) for partition in partitions}
 
