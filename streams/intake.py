@@ -171,12 +171,12 @@ class IntakeWorker:
         short = self._kafka.names.short
         names = {partition: f"{short(partition.topic)}/{partition.partition}" for partition in resumes}
         rewinds = {partition: self._control.rewinds[name] for partition, name in names.items() if name in self._control.rewinds}
+        clock_ms = _clock_ms()  # before the look at the logs: a worker that is stopped here and wakes up later must not tell old ends as new
         openings = await self._stopping.unless(self._opener.plan(resumes, rewinds))
         await self._settle()
         if generation != self._ownership.generation:
             return False
         opening_round = Round()
-        clock_ms = _clock_ms()
         for partition, opening in openings.items():
             opening_round.entries.append(
                 entries.source_opened(

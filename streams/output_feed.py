@@ -11,6 +11,7 @@ from monitor.contracts.topics import OUTPUTS
 from monitor.outbox import OutputRecord
 from streams.kafka import Kafka
 from streams.positions import INDEX_HEADER, OFFSET_HEADER, PositionReader
+from streams.topics import partition_counts
 
 WAIT_MS = 50
 
@@ -25,13 +26,11 @@ class OutputFeed:
         self._consumer: Any = None
 
     async def start(self) -> None:
-        """Stand at the beginning of every partition. Raises KafkaError."""
+        """Stand at the beginning of every partition. Raises KafkaError, UnknownTopicOrPartitionError for a topic that isn't there."""
+        counts = await partition_counts(self._kafka, list(self._names.values()))
+        partitions = [TopicPartition(name, number) for name, topic in self._names.items() for number in range(counts[topic])]
         self._consumer = self._kafka.reader(WAIT_MS)
         await self._consumer.start()
-        known = await self._consumer.topics()
-        partitions = [
-            TopicPartition(name, number) for name in self._names if name in known for number in self._consumer.partitions_for_topic(name) or ()
-        ]
         starts = await self._consumer.beginning_offsets(partitions)
         self._consumer.assign(partitions)
         for partition, offset in starts.items():
