@@ -85,7 +85,7 @@ class Frozen(msgspec.Struct, frozen=True):
 COLUMNS: dict[str, Any] = {
     "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": str,
     "unread.id": str, "unread.version": int,
-    "event_ids.young": str, "event_ids.young_digest": bytes, "event_ids.old": str, "event_ids.old_digest": bytes,
+    "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
