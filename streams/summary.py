@@ -227,7 +227,9 @@ def answer(summary: Summary) -> Iterator[str]:
         more = " at least" if summary.at_least or len(suspected) < summary.marks_suspected else ""
         yield f"Was anything taken?  YES, as it looks:{more} {taken}."
         yield f"How much is marked?  {grouped(summary.marked)} {base} on {summary.marks_suspected} suspected withdrawal(s) or outflow(s)."
-        if summary.uncovered == "0":
+        if summary.at_least:
+            yield "Is it covered?       Not known: something marked has no price; the value above is a lower bound."
+        elif summary.uncovered == "0":
             left = grouped(summary.coverage[-1].available) if summary.coverage else "?"
             yield f"Is it covered?       Yes, in full; {left} {base} of the reserve would be left."
         else:
