@@ -128,7 +128,7 @@ class Kafka:
 
 
 def connection_arguments(settings: KafkaSettings, secrets: Secrets) -> dict[str, Any]:
-    """What every client of aiokafka is given: address, time-outs, TLS and SASL. Raises SecretUnavailable, OSError or ssl.SSLError."""
+    """What every client of aiokafka is given: address, time-outs, TLS and SASL. Raises SecretUnavailableError, OSError or ssl.SSLError."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": settings.client_id,

@@ -59,7 +59,7 @@ class Opener:
             stored = await admin.list_consumer_group_offsets(self._group, partitions=wanted)
         finally:
             await admin.close()
-        return {partition: _resume(stored.get(partition)) for partition in wanted}
+        return {partition: resume_of(stored.get(partition)) for partition in wanted}
 
     async def journal_begun(self) -> bool:
         """Whether the journal has an entry: its first one must be a term, which only the core's owner writes. Raises KafkaError or TimeoutError."""
@@ -110,12 +110,13 @@ def commit_metadata(rewound: int) -> str:
     return f"{REWOUND}{rewound}"
 
 
-def _resume(stored: Any) -> Resume:
+def resume_of(stored: Any) -> Resume:
+    """What a committed offset of aiokafka says (None or a negative one: nothing was committed); metadata that isn't ours says nothing."""
     if stored is None or stored.offset < 0:
         return Resume(None, NEVER_REWOUND)
     metadata = stored.metadata or ""
     number = metadata.removeprefix(REWOUND)
-    obeyed = int(number) if metadata.startswith(REWOUND) and number.lstrip("-").isdecimal() else NEVER_REWOUND
+    obeyed = int(number) if metadata.startswith(REWOUND) and number.isdecimal() else NEVER_REWOUND
     return Resume(stored.offset, obeyed)
 
 
