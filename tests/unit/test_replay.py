@@ -124,8 +124,8 @@ def test_records_that_intake_refuses_are_rejected_with_their_reason(tmp_path: Pa
     assert sum(result.rejected["withdrawals"].values()) == 5
     assert sum(result.rejected["outflows"].values()) == 1
     assert result.rejected["withdrawals"]["unknown_asset"] == 1
-    assert result.summary.verdicts["CLEAR"] == 1
-    assert result.summary.verdicts["UNSCORED"] == 6
+    # Three of the refused name the accepted withdrawal: its verdict goes from CLEAR to UNSCORED; the other three have no name that can be read.
+    assert result.summary.verdicts == {"CLEAR": 0, "WATCH": 0, "HOLD": 0, "UNSCORED": 4}
     assert any("unknown_asset" in row for row in text(result))
 
 
