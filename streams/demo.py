@@ -34,7 +34,7 @@ from streams.simulation.exchange import Exchange, ExchangeParameters, Record
 from streams.simulation.scenario import Play, Scenario, Stage, load
 from streams.simulation.world import ASSETS
 from streams.summary import HEARTBEAT, lines
-from streams.topics import apply_topics
+from streams.topics import apply_topics, check_topics
 from streams.view import LATENCIES_KEPT, Scene, make_view
 
 INCIDENT = "dmm-bitcoin-2024"
@@ -160,6 +160,7 @@ class Demo:
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         applied = await apply_topics(self._kafka, self._settings)
+        await self._topics_are_known()
         worker = ChildProcess(self._worker_arguments, self._log_file)
         self._stack.callback(worker.stop)
         await self._feed.start()
@@ -172,6 +173,14 @@ class Demo:
             await self._feed.stop()
             if self._settings.kafka.topic_prefix:
                 await self._forget(applied.made)
+
+    async def _topics_are_known(self) -> None:
+        """A topic that was just made takes a moment until every broker tells of it."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while problems := [problem for problem in await check_topics(self._kafka, self._settings) if problem.fatal]:
+            if time.monotonic() > deadline:
+                raise DemoFailedError(problems[0].sentence)
+            await asyncio.sleep(FRAME_SECONDS)
 
     @contextlib.asynccontextmanager
     async def _shown(self, worker: ChildProcess) -> AsyncIterator[None]:

@@ -12,15 +12,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.integration.kafka_broker import KafkaBroker
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 150.0
 
 
-def start(tmp_path: Path) -> subprocess.Popen[str]:
+def start(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", "from streams.cli import main; main()", "demo", "--seed", "7"],
+        [sys.executable, "-c", "from streams.cli import main; main()", "demo", "--seed", "7", *options],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -88,3 +91,20 @@ def test_the_demo_can_be_stopped_and_leaves_nothing(short_tmp: Path, number: sig
     assert len(family) >= 2
     assert all_gone(family)
     assert list(short_tmp.iterdir()) == []
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(300)
+async def test_the_demo_on_somebodys_own_kafka_leaves_no_topic(broker: KafkaBroker, short_tmp: Path) -> None:
+    with start(short_tmp, "--broker", broker.bootstrap_servers) as process:
+        said = "".join(lines_of(process))
+        assert process.wait(WAIT_SECONDS) == 0, said
+    assert "1 page(s)" in said
+    assert "byte for byte" in said
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    await admin.start()
+    try:
+        left = [topic for topic in await admin.list_topics() if topic.startswith("demo-")]
+    finally:
+        await admin.close()
+    assert left == []
