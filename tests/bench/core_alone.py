@@ -8,6 +8,7 @@ import argparse
 import cProfile
 import gc
 import pstats
+import resource
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from monitor.decode import IntakeLimits
 from monitor.engine import Engine
 from monitor.intake import Intake
 from monitor.policy import Policy
+from monitor.snapshot import encode
 from monitor.version import ENGINE_VERSION
 from tests.bench.traffic import CYCLE_RECORDS, Record, Traffic
 from tests.bench.workload import ADDRESSES_PER_ACCOUNT, PARTITIONS, WITHDRAWAL_INTERVAL_MS, configuration, settings
@@ -188,18 +190,32 @@ def memory(accounts: int) -> dict[str, object]:
     Tables of withdrawals and of event ids are bounded and full before the first reading: they don't grow with accounts.
     """
     traffic, journal, fold, now_ms = warm(accounts, int(3 * accounts * ADDRESSES_PER_ACCOUNT), 2)
-    first = _rss()
+    first = _memory(fold)
     visits = (account for account in range(accounts, 3 * accounts) for _ in range(2))
     for written in rounds(traffic, journal, visits, now_ms):
         fold.take(written)
-    second = _rss()
-    return {"accounts": accounts, "rss_bytes": [first, second], "bytes_per_account": (second - first) / (2 * accounts)}
+    second = _memory(fold)
+    more = 2 * accounts
+    return {
+        "accounts": accounts,
+        "rss_bytes": [first.rss_bytes, second.rss_bytes],
+        "bytes_per_account": (second.rss_bytes - first.rss_bytes) / more,
+        "peak_bytes_per_account": (second.peak_bytes - first.peak_bytes) / more,
+    }
 
 
-def _rss() -> int:
+class Memory(NamedTuple):
+    """RSS between two rounds, and the highest that it ever was, a snapshot being encoded included."""
+
+    rss_bytes: int
+    peak_bytes: int
+
+
+def _memory(fold: Fold) -> Memory:
     gc.collect()
     resident: int = psutil.Process().memory_info().rss
-    return resident
+    encode(fold.engine.freeze())
+    return Memory(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024)
 
 
 if __name__ == "__main__":

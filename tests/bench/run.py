@@ -37,6 +37,7 @@ def core_alone(size: Size, results: Results, memory: bool, profile: bool) -> Non
         outcome: dict[str, Any] = msgspec.json.decode(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         if memory:
             results.sample("memory per account, 1.5 addresses each", "bytes", outcome["bytes_per_account"], "<= 1,024")
+            results.sample("the same at the peak, a snapshot being encoded", "bytes", outcome["peak_bytes_per_account"])
             results.facts["core's memory, engine alone"] = " and ".join(
                 f"{rss / 1e6:,.0f} MB with {accounts:,} accounts"
                 for rss, accounts in zip(outcome["rss_bytes"], (size.accounts, 3 * size.accounts), strict=True)
