@@ -10,7 +10,12 @@ import msgspec
 import orjson
 import pytest
 
-from streams.replay import Replayed, as_json, replay_file, text
+from monitor.contracts.withdrawals import Withdrawal
+from monitor.engine import Engine
+from monitor.events import Events
+from monitor.outbox import OutputRecord
+from monitor.scoring import Opinion
+from streams.replay import Replayed, ReplayFailedError, as_json, replay_file, text
 from streams.replay_lines import BadLine, FileRefusedError, ReplayLines, ReplayRecord
 from streams.settings import Settings
 from streams.simulate import Traffic, write_file
@@ -180,3 +185,42 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.jsonl", tmp_path):
         with pytest.raises(FileRefusedError, match="can't be read"):
             replay_file(path, SETTINGS)
+
+
+class Panic(BaseException):
+    """As a library's Rust part raises one."""
+
+
+@pytest.mark.parametrize(("always", "scope", "rule"), [(False, "detectors", "detectors_failed"), (True, "entry", "never_requested")])
+def test_an_entry_that_the_fold_cannot_take_is_kept_out_and_said(
+    traffic_file: Path, replayed: Replayed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, always: bool, scope: str, rule: str
+) -> None:
+    requests = [
+        row for row in map(orjson.loads, gzip.decompress(traffic_file.read_bytes()).splitlines()) if row["value"].get("status") == "requested"
+    ]
+    poison = requests[100]["value"]["withdrawal_id"]
+    requested = Events.requested
+
+    def panicking(self: Events, event: Withdrawal, opinion: Opinion | None) -> bool:
+        if event.withdrawal_id == poison and (always or opinion is not None):
+            raise Panic(poison)
+        return requested(self, event, opinion)
+
+    monkeypatch.setattr(Events, "requested", panicking)
+    result = replay_file(traffic_file, SETTINGS, out=tmp_path)
+    assert list(result.quarantined.values()) == [scope]
+    rows = [orjson.loads(row)["value"] for row in (tmp_path / "verdicts.jsonl").read_bytes().splitlines()]
+    # Left out whole, the withdrawal is known from its later steps alone; either way people look at it.
+    first = next(row for row in rows if row.get("withdrawal_id") == poison)
+    assert (first["verdict"], first["reasons"][0]["rule"]) == ("UNSCORED", rule)
+    assert any("is quarantined" in row for row in text(result))
+    assert sum(result.summary.verdicts.values()) == sum(replayed.summary.verdicts.values())
+
+
+def test_a_fold_that_always_fails_is_one_sentence(traffic_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panicking(self: Engine, start: int, entries: list[bytes]) -> list[OutputRecord]:
+        raise Panic("no memory")
+
+    monkeypatch.setattr(Engine, "fold", panicking)
+    with pytest.raises(ReplayFailedError, match=r"journal offset 0: Panic\('no memory'\)"):
+        replay_file(traffic_file, SETTINGS)
