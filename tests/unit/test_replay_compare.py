@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.outbox import OutputRecord
 from streams import replay_kafka
@@ -68,9 +69,9 @@ async def test_a_core_that_is_behind_is_not_wrong(monkeypatch: pytest.MonkeyPatc
     [
         (lambda rows: [row for row in rows if row[1].value != b"m1"], "(3, 1) was never published"),
         (lambda rows: [*rows, stored(OutputRecord("marks", b"m", b"more", 9, 0))], "marks (9, 0) was published, but the fold doesn't give it"),
-        (lambda rows: [row if row[1].value != b"v2" else stored(FOLDED[4]._replace(value=b"v3")) for row in rows], "(8, 0) was published with other bytes"),
-        (lambda rows: [row if row[1].value != b"v2" else stored(FOLDED[4]._replace(key=b"q")) for row in rows], "(8, 0) was published with other bytes"),
-        (lambda rows: [row if row[1].partition == 0 else stored(FOLDED[3]._replace(value=b"x"), 1) for row in rows], "(5, 0) was published with other bytes"),
+        (lambda rows: [row if row[1].value != b"v2" else stored(replace(FOLDED[4], value=b"v3")) for row in rows], "(8, 0) was published with other bytes"),
+        (lambda rows: [row if row[1].value != b"v2" else stored(replace(FOLDED[4], key=b"q")) for row in rows], "(8, 0) was published with other bytes"),
+        (lambda rows: [row if row[1].partition == 0 else stored(replace(FOLDED[3], value=b"x"), 1) for row in rows], "(5, 0) was published with other bytes"),
     ],
 )  # fmt: skip
 async def test_every_difference_is_named(monkeypatch: pytest.MonkeyPatch, change: Any, says: str) -> None:
