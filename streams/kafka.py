@@ -88,6 +88,7 @@ class Kafka:
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
             max_poll_interval_ms=POLL_INTERVAL_MAX_MS,
             partition_assignment_strategy=(assignor,),
+            isolation_level="read_committed",  # what a transaction of the exchange took back was never said
             fetch_max_wait_ms=fetch_wait_ms,
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
