@@ -4,8 +4,9 @@
 parts, and a SHA-256 over all before it. Called by `monitor.engine` and `streams.snapshots`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -74,11 +75,11 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """A state as it was between two entries. The columns are lists of values that are never changed in place."""
+    """A state as it was between two entries. The columns are values that are never changed in place, in containers that nobody changes."""
 
     header: Header
     small: bytes
-    columns: dict[str, list[Any]]
+    columns: dict[str, Collection[Any]]
     arrays: dict[str, npt.NDArray[Any]]
 
 
@@ -94,15 +95,15 @@ COLUMNS: dict[str, Any] = {
 
 
 def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str | None) -> Frozen:
-    """Copy the state. Incidents change in place, so they are encoded here and now; they are few."""
+    """Copy the state; the older generation of event ids never changes and is not copied. Incidents change in place, so they are encoded here and now; they are few."""
     header = Header(format=FORMAT, engine_version=ENGINE_VERSION, journal_id=journal_id, next_offset=next_offset, previous_sha256=previous_sha256)
     withdrawals, ids, marks, incidents, held = state.withdrawals, state.event_ids, state.marks, state.incidents, state.held
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Collection[Any]] = {
         "withdrawals.id": list(withdrawals.by_id), "withdrawals.known": list(withdrawals.by_id.values()),
         "payments.key": list(withdrawals.by_payment), "payments.id": list(withdrawals.by_payment.values()),
         "unread.id": list(withdrawals.unread), "unread.version": list(withdrawals.unread.values()),
         "event_ids.young": list(ids.young), "event_ids.young_digest": list(ids.young.values()),
-        "event_ids.old": list(ids.old), "event_ids.old_digest": list(ids.old.values()),
+        "event_ids.old": ids.old.keys(), "event_ids.old_digest": ids.old.values(),
         "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
         "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
         "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
@@ -187,7 +188,7 @@ def _thaw(frozen: Frozen) -> State:
     return state
 
 
-def _thaw_marks(state: State, small: Small, columns: dict[str, list[Any]]) -> None:
+def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
     marks, incidents = state.marks, state.incidents
     marks.reserve.layers = small.layers
     marks.configure(small.policy)
@@ -203,10 +204,10 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, list[Any]]) -> No
     incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
 
 
-def _thaw_scoring(state: State, small: Small, columns: dict[str, list[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
+def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
     scoring = state.scoring
     for kind, table in scoring.tables.items():
-        table.restore(columns[f"names.{kind}"], arrays[f"seen.{kind}"], small.table_evicted[kind])
+        table.restore(list(columns[f"names.{kind}"]), arrays[f"seen.{kind}"], small.table_evicted[kind])
     scoring.panel.reserve({kind: len(table.names) for kind, table in scoring.tables.items()})
     scoring.panel.restore({name.removeprefix("panel."): array for name, array in arrays.items() if name.startswith("panel.")})
     scoring.teach = arrays["teach"]
@@ -249,9 +250,10 @@ def encode(frozen: Frozen) -> bytes:
     return b"".join([*pieces, digest.digest()])
 
 
-def _chunks(values: list[Any]) -> Iterator[bytes]:
-    for at in range(0, len(values), CHUNK):
-        yield msgspec.json.encode(values[at : at + CHUNK])
+def _chunks(values: Collection[Any]) -> Iterator[bytes]:
+    rest = iter(values)
+    while chunk := list(islice(rest, CHUNK)):
+        yield msgspec.json.encode(chunk)
 
 
 def read_header(data: bytes) -> Header:
@@ -281,7 +283,7 @@ def decode(data: bytes) -> Frozen:
     """A snapshot's bytes as a frozen state. Raises SnapshotRefusedError."""
     contents, at = _contents(data)
     small = b""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, Collection[Any]] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
         for part in contents.parts:

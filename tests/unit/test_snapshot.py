@@ -56,7 +56,7 @@ def test_refused_by_name(whole: tuple[Engine, bytes], spoil: Callable[[bytes], b
 
 def test_parts_that_do_not_fit_are_refused(whole: tuple[Engine, bytes]) -> None:
     frozen = decode(whole[1])
-    frozen.columns["withdrawals.id"].append("one more")
+    frozen.columns["withdrawals.id"] = [*frozen.columns["withdrawals.id"], "one more"]
     with pytest.raises(SnapshotRefusedError, match="don't fit"):
         Engine.thaw(frozen)
 
