@@ -24,6 +24,8 @@ from streams.simulation.scenario import load
 
 START_MS = 1_717_129_000_000
 SETTINGS = Settings()
+ROOT = Path(__file__).parents[2]
+TRAFFIC = Traffic(ExchangeParameters(start_ms=START_MS, seconds=60.0, requests_per_second=8.0, accounts=80, seed=3), load("dmm-bitcoin-2024"), 20.0)
 MINIMAL = {
     "event_id": "e1", "occurred_at_ms": START_MS, "status": "requested", "withdrawal_id": "w1", "account_id": "a1", "asset": "BTC",
     "network": "bitcoin", "amount": "0.25", "address": "bc1qx",
@@ -42,8 +44,7 @@ def line(value: object, topic: str = "withdrawals", key: str | None = "a1", time
 @pytest.fixture(scope="module")
 def traffic_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("replay") / "traffic.jsonl.gz"
-    parameters = ExchangeParameters(start_ms=START_MS, seconds=60.0, requests_per_second=8.0, accounts=80, seed=3)
-    write_file(Traffic(parameters, load("dmm-bitcoin-2024"), 20.0), path)
+    write_file(TRAFFIC, path)
     return path
 
 
@@ -59,15 +60,24 @@ def test_the_cut_into_batches_never_shows(traffic_file: Path, replayed: Replayed
     assert as_json(again) == as_json(replayed)
 
 
-def test_hash_seeds_never_show(traffic_file: Path, replayed: Replayed) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{"PYTHONHASHSEED": "0"}, {"PYTHONHASHSEED": "4242"}, {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2,-FMA4"}],
+    ids=["seed 0", "seed 4242", "another maths library"],
+)
+def test_hash_seeds_and_the_maths_library_never_show(traffic_file: Path, replayed: Replayed, changes: dict[str, str]) -> None:
+    """Neither in what is simulated nor in what is decided."""
     program = (
-        "import pathlib, sys; from streams.replay import replay_file; from streams.settings import Settings; "
-        "print(replay_file(pathlib.Path(sys.argv[1]), Settings()).sha256)"
+        "import pathlib, sys; sys.path.insert(0, sys.argv[2]); from tests.unit.test_replay import SETTINGS, TRAFFIC; "
+        "from streams.replay import replay_file; from streams.simulate import write_file; "
+        "path = pathlib.Path(sys.argv[1]); write_file(TRAFFIC, path); print(replay_file(path, SETTINGS).sha256)"
     )
-    for seed in ("0", "1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run([sys.executable, "-c", program, str(traffic_file)], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == replayed.sha256
+    again = traffic_file.with_name(f"again-{'-'.join(changes)}.jsonl.gz")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(again), str(ROOT)], check=False, env={**os.environ, **changes}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == replayed.sha256, done.stderr
+    assert again.read_bytes() == traffic_file.read_bytes()
 
 
 def test_the_hash_covers_policy_and_records_but_not_the_packing(traffic_file: Path, replayed: Replayed, tmp_path: Path) -> None:
