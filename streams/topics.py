@@ -3,6 +3,8 @@
 Never deletes a topic and never changes a topic of the exchange. Called by `withdrawal-monitor topics` and at every worker's start.
 """
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +23,8 @@ Writer = Literal["exchange", "monitor"]
 FOREVER = "-1"
 MESSAGE_BYTES_MIN = BATCH_BYTES_MAX + 100_000  # a batch and the one record that closes it
 LETTER_SLACK_BYTES = 100_000  # key, headers and framing of a dead letter beside its value
+LISTED_WITHIN_S = 10.0
+LISTED_POLL_S = 0.1
 SET_ON_TOPIC = 1  # config_source of the protocol: set on the topic itself
 
 
@@ -112,7 +116,7 @@ async def apply_topics(kafka: Kafka, settings: Settings) -> Applied:
             if missing:
                 await _set(admin, kafka.names.full(need.topic), {**there.own, **missing})
                 changed.append(kafka.names.full(need.topic))
-        found = await _look(admin, kafka, names)
+        found = await _look_until_listed(admin, kafka, names)
     finally:
         await admin.close()
     problems = [problem for need in wanted for problem in judge(need, found.get(need.topic), kafka, settings)]
@@ -165,6 +169,16 @@ async def _look(admin: Any, kafka: Kafka, topics: Sequence[str]) -> dict[str, Fo
         effective, own = configs.get(name, ({}, {}))
         found[topic] = Found(len(partitions), replicas, effective, own)
     return found
+
+
+async def _look_until_listed(admin: Any, kafka: Kafka, topics: Sequence[str]) -> dict[str, Found]:
+    """A broker lists what it has just made a moment later."""
+    deadline_s = time.monotonic() + LISTED_WITHIN_S
+    while True:
+        found = await _look(admin, kafka, topics)
+        if len(found) == len(topics) or time.monotonic() > deadline_s:
+            return found
+        await asyncio.sleep(LISTED_POLL_S)
 
 
 async def _configs(admin: Any, names: Sequence[str]) -> dict[str, tuple[dict[str, str], dict[str, str]]]:

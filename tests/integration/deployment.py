@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.integration import witnesses
 from tests.integration.exchange import Message
-from tests.integration.kafka_broker import RECORD_BYTES_MAX, KafkaBroker, free_port
+from tests.integration.kafka_broker import RECORD_BYTES_MAX, free_port
 from tests.integration.traffic import Traffic, produce
 from tests.integration.witnesses import SourceWitness, Stored
 from tests.integration.worker_process import TOP, WorkerFailedError, WorkerProcess
@@ -38,10 +38,17 @@ POLL_SECONDS = 0.25
 LIMITS = {"accounts": 20_000, "addresses": 20_000, "pairs": 40_000}
 
 
+class Reachable(Protocol):
+    """A broker, as far as a deployment needs it."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+
+
 class Deployment:
     """The topics under `prefix`, and the workers that were started for them. Ends every worker when closed."""
 
-    def __init__(self, broker: KafkaBroker, prefix: str, directory: Path) -> None:
+    def __init__(self, broker: Reachable, prefix: str, directory: Path) -> None:
         self.broker = broker
         self.prefix = prefix
         self.directory = directory

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.integration.deployment import Deployment
+from tests.integration.kafka_broker import KafkaBroker
 from tests.integration.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(900)]
@@ -95,11 +96,11 @@ def test_whole_workers_come_and_go(deployment: Deployment) -> None:
     deployment.assert_promises(until)
 
 
-def test_broker_restarts(own_deployment: Deployment) -> None:
+def test_broker_restarts(own_deployment: Deployment, own_broker: KafkaBroker) -> None:
     workers = two_workers(own_deployment)
     with own_deployment.traffic(2_000) as traffic:
         traffic.wait_sent(4_000)
-        own_deployment.broker.restart()
+        own_broker.restart()
         traffic.wait_sent(traffic.sent + 4_000)
     wait_ready(workers)
     until = own_deployment.settle(300)
@@ -107,13 +108,13 @@ def test_broker_restarts(own_deployment: Deployment) -> None:
     own_deployment.assert_promises(until)
 
 
-def test_broker_is_away_for_30_seconds(own_deployment: Deployment) -> None:
+def test_broker_is_away_for_30_seconds(own_deployment: Deployment, own_broker: KafkaBroker) -> None:
     workers = two_workers(own_deployment)
     with own_deployment.traffic(2_000) as traffic:
         traffic.wait_sent(4_000)
-        own_deployment.broker.kill()
+        own_broker.kill()
         time.sleep(30)
-        own_deployment.broker.start()
+        own_broker.start()
         traffic.wait_sent(traffic.sent + 4_000)
     wait_ready(workers)
     until = own_deployment.settle(300)
@@ -121,13 +122,13 @@ def test_broker_is_away_for_30_seconds(own_deployment: Deployment) -> None:
     own_deployment.assert_promises(until)
 
 
-def test_broker_hangs(own_deployment: Deployment) -> None:
+def test_broker_hangs(own_deployment: Deployment, own_broker: KafkaBroker) -> None:
     workers = two_workers(own_deployment)
     with own_deployment.traffic(1_000) as traffic:
         traffic.wait_sent(2_000)
-        own_deployment.broker.pause()
+        own_broker.pause()
         time.sleep(20)
-        own_deployment.broker.resume()
+        own_broker.resume()
         traffic.wait_sent(traffic.sent + 2_000)
     wait_ready(workers)
     until = own_deployment.settle(300)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -49,6 +50,7 @@ class Traffic:
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._error: BaseException | None = None
         self.sent = 0
+        self.counts: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -95,6 +97,7 @@ class Traffic:
             partition = message.partition(self._partitions[message.topic])
             waiting.append(await producer.send(self._prefix + message.topic, message.value, key=message.key, partition=partition))
         self.sent += len(messages)
+        self.counts.update(message.topic for message in messages)
         if self.sent % UNACKNOWLEDGED_MAX < len(messages):
             await asyncio.wait(waiting)
         for future in waiting:
