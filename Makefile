@@ -3,12 +3,17 @@
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)
+# An interpreter of another version, if there is one: the same journal must give the same bytes under both.
+SECOND ?= $(shell for python in python3.13 python3.12 python3.11 $(wildcard $(HOME)/.pyenv/versions/*/bin/python3); do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) or "%d.%d" % sys.version_info[:2] == sys.argv[1])' \
+	"$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')" 2>/dev/null && echo $$python && break; done)
 UV := .uv/bin/uv
 BIN := .venv/bin
 READY := .venv/.project
-PYTEST := $(BIN)/python -m pytest
+SECOND_READY := $(if $(SECOND),.second/.locked)
+PYTEST := $(if $(SECOND),SECOND_PYTHON=$(CURDIR)/.second/bin/python )$(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-long lint format bench schemas lock clean
+.PHONY: help setup second-python demo test test-long lint format bench schemas lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -39,6 +44,14 @@ $(READY): .venv/.locked pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+second-python: $(SECOND_READY)
+
+.second/.locked: requirements.lock $(UV)
+	@test -x .second/bin/python || $(UV) venv --quiet --no-python-downloads --python $(SECOND) .second
+	@echo "installing the same for $$(.second/bin/python --version)"
+	@$(UV) pip sync --quiet --python .second/bin/python --require-hashes requirements.lock
+	@touch $@
+
 demo: $(READY)
 	@$(BIN)/withdrawal-monitor demo
 
@@ -52,10 +65,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-test: lint
+test: lint $(SECOND_READY)
 	$(PYTEST) -m "not long" --ignore=tests/architecture
 
-test-long: lint
+test-long: lint $(SECOND_READY)
 	$(PYTEST) --ignore=tests/architecture
 
 bench: $(READY)
@@ -69,5 +82,5 @@ lock: $(UV)
 		--output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv .uv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist out *.egg-info
+	rm -rf .venv .second .uv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist out *.egg-info
 	find detectors monitor streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
