@@ -58,12 +58,12 @@ async def test_what_is_produced_can_be_read_to_its_end() -> None:
     assert gone(pid)
 
 
-def test_it_is_gone_after_its_parent_is_killed() -> None:
+def test_it_is_gone_after_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import time; from streams.embedded_broker import EmbeddedBroker; broker = EmbeddedBroker().__enter__(); "
         "print(broker.pid, flush=True); time.sleep(600)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
