@@ -33,7 +33,12 @@ def configure_logs(settings: LogSettings, secrets: Secrets | None = None, stream
     ]
     mask = _Mask(secrets or Secrets({}))
     last: list[structlog.typing.Processor] = (
-        [mask, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        # Plain tracebacks through the mask: the pretty ones print local variables, passwords among them.
+        [
+            structlog.processors.format_exc_info,
+            mask,
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        ]
         if console
         else [structlog.processors.format_exc_info, mask, structlog.processors.JSONRenderer(sort_keys=True)]
     )
