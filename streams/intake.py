@@ -41,7 +41,7 @@ POLL_WAIT_MS = 200  # how long a quiet round waits for records: also how soon pr
 class Source:
     """One partition of an input topic while this worker reads it."""
 
-    __slots__ = ("acknowledged", "committed", "name", "next", "number", "progress_ms", "rewound", "topic")
+    __slots__ = ("acknowledged", "committed", "name", "next", "number", "polled_ms", "rewound", "topic")
 
     def __init__(self, topic: str, number: int, opening: Opening, committed: Resume) -> None:
         self.topic = topic
@@ -51,7 +51,7 @@ class Source:
         self.rewound = opening.rewound
         self.acknowledged: int | None = None
         self.committed = committed
-        self.progress_ms = 0
+        self.polled_ms = 0
 
 
 class Round:
@@ -269,10 +269,14 @@ class IntakeWorker:
                 continue
             lag_records += max(0, log_end - position)
             polled_ms = self._consumer.last_poll_timestamp(partition)
-            if position == log_end and polled_ms > source.progress_ms:
+            if polled_ms <= source.polled_ms:
+                continue
+            # A poll is dated when its response is handled, which may be long after the broker answered; the one before it was handled
+            # before this one was asked: up to then nothing is missing.
+            sound_ms, source.polled_ms = source.polled_ms, polled_ms
+            if position == log_end and sound_ms > 0:
                 # The entry gives the position after the last record: markers of transactions may stand between it and the log's end.
-                source.progress_ms = polled_ms
-                taken.entries.append(entries.progress(source.name, source.next, log_end, polled_ms))
+                taken.entries.append(entries.progress(source.name, source.next, log_end, sound_ms))
         self._metrics.intake_sources(len(self._sources), lag_records)
 
     # ---- writing and committing
