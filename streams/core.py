@@ -27,7 +27,7 @@ from streams.health import Condition, Health, tell_sources
 from streams.kafka import CORE_GROUP, Kafka
 from streams.metrics import Metrics
 from streams.openings import RETRIABLE
-from streams.outputs import ProduceFailedError, Shipment
+from streams.outputs import ProduceFailedError, Shipment, watched
 from streams.ownership import Ownership
 from streams.rounds import OutputWriter
 from streams.settings import Settings
@@ -207,7 +207,7 @@ class CoreWorker:
         while self._term is not None:
             shipment = Shipment(self._producer, _clock_ms())
             shipment.add(self._journal.topic, 0, entries.tick(self._term, _clock_ms()))
-            await shipment.deliver()
+            await watched(shipment.deliver(), self._health)
             due_s = max(due_s + interval_s, time.monotonic())
             await asyncio.sleep(due_s - time.monotonic())
 
@@ -266,7 +266,7 @@ class CoreWorker:
 
     def _ship(self, folded: Folded) -> "asyncio.Task[None]":
         self._unsent = None
-        self._in_flight = asyncio.create_task(self._deliver(folded))
+        self._in_flight = asyncio.create_task(watched(self._deliver(folded), self._health))
         return self._in_flight
 
     async def _deliver(self, folded: Folded) -> None:

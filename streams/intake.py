@@ -26,7 +26,7 @@ from streams.health import Condition, Health
 from streams.kafka import INTAKE_GROUP, Kafka
 from streams.metrics import Metrics
 from streams.openings import RETRIABLE, Opener, Opening, Resume, commit_metadata
-from streams.outputs import ProduceFailedError, Shipment, partition_of
+from streams.outputs import SILENCE_S, ProduceFailedError, Shipment, partition_of, watched
 from streams.ownership import Ownership
 from streams.settings import Settings
 from streams.stopping import STOP_TIMEOUT_S, StoppedError, Stopping, close
@@ -85,6 +85,7 @@ class IntakeWorker:
         self._opened_generation = -1
         self._in_flight: asyncio.Task[None] | None = None
         self._rewind_due = False
+        self._silent = False
         self._progress_due_s = 0.0
         self._commit_due_s = 0.0
 
@@ -261,7 +262,7 @@ class IntakeWorker:
         self._metrics.intake_round(source.topic, len(records), result.rejected, value_bytes)
 
     async def _add_progress(self, taken: Round) -> None:
-        lag_records = 0
+        lag_records = newest_ms = 0
         for partition, source in self._sources.items():
             position = await self._consumer.position(partition)
             log_end = self._consumer.highwater(partition)
@@ -269,6 +270,7 @@ class IntakeWorker:
                 continue
             lag_records += max(0, log_end - position)
             polled_ms = self._consumer.last_poll_timestamp(partition)
+            newest_ms = max(newest_ms, polled_ms)
             if polled_ms <= source.polled_ms:
                 continue
             # A poll is dated when its response is handled, which may be long after the broker answered; the one before it was handled
@@ -278,12 +280,22 @@ class IntakeWorker:
                 # The entry gives the position after the last record: markers of transactions may stand between it and the log's end.
                 taken.entries.append(entries.progress(source.name, source.next, log_end, sound_ms))
         self._metrics.intake_sources(len(self._sources), lag_records)
+        self._hear(newest_ms)
+
+    def _hear(self, newest_ms: int) -> None:
+        """Without writes, a broker that is away shows by the age of the last answer to a fetch."""
+        silent = newest_ms > 0 and _clock_ms() - newest_ms > SILENCE_S * 1_000
+        if silent and not self._silent:
+            self._health.set(Condition.BROKER_UNREACHABLE, f"Kafka hasn't answered a fetch for {SILENCE_S:.0f} s; it is waited for, nothing is lost.")
+        elif self._silent and not silent:
+            self._health.clear(Condition.BROKER_UNREACHABLE)
+        self._silent = silent
 
     # ---- writing and committing
 
     def _ship(self, what: Round) -> None:
         """Start the delivery; nothing may be awaited between the look at the generation and this."""
-        self._in_flight = asyncio.create_task(self._deliver(what, dict(self._sources)))
+        self._in_flight = asyncio.create_task(watched(self._deliver(what, dict(self._sources)), self._health))
 
     async def _deliver(self, what: Round, sources: Mapping[TopicPartition, Source]) -> None:
         if what.dead_letters:

@@ -6,9 +6,17 @@ prefix. Decides nothing about what is written. Called by intake (journal, dead l
 
 import asyncio
 import itertools
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
 from zlib import crc32
+
+import structlog
+
+from streams.health import Condition, Health
+
+log = structlog.stdlib.get_logger(__name__)
+Result = TypeVar("Result")
+SILENCE_S = 5.0  # above what a healthy broker takes, below the session after which others take over
 
 Headers = list[tuple[str, bytes]]
 Row = tuple[bytes | None, bytes | None, Headers | None]
@@ -17,6 +25,23 @@ Partition = tuple[str, int]
 
 class ProduceFailedError(Exception):
     """A batch was not acknowledged. Whoever wrote must stop: later batches would leave a hole."""
+
+
+async def watched(delivery: Awaitable[Result], health: Health) -> Result:
+    """The delivery's result, however long it takes; a worker whose writes aren't acknowledged for SILENCE_S isn't ready and says so."""
+    task = asyncio.ensure_future(delivery)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=SILENCE_S)
+        if not done:
+            health.set(Condition.BROKER_UNREACHABLE, f"Kafka hasn't acknowledged a write for {SILENCE_S:.0f} s; it is waited for, nothing is lost.")
+            log.warning("kafka acknowledges nothing: waiting for it")
+        result = await task
+    finally:
+        task.cancel()
+    if not done:
+        health.clear(Condition.BROKER_UNREACHABLE)
+        log.info("kafka acknowledges again")
+    return result
 
 
 def partition_of(key: bytes | None, partitions: int) -> int:

@@ -7,8 +7,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.outputs import ProduceFailedError, Shipment, partition_of
-from tests.unit.kafka_fake import Acknowledged, Batch, Cluster, FakeKafka, Producer
+from streams.health import Condition, Health
+from streams.outputs import ProduceFailedError, Shipment, partition_of, watched
+from tests.unit.kafka_fake import Acknowledged, Batch, Cluster, FakeKafka, Producer, until
 
 
 def test_partition_of_a_key_is_its_crc32() -> None:
@@ -67,3 +68,18 @@ async def test_nothing_follows_a_failure() -> None:
 
 async def test_an_empty_shipment_is_delivered_at_once() -> None:
     assert await Shipment(FakeKafka(Cluster({})).producer(), 1).deliver() == []
+
+
+async def test_a_write_that_is_not_acknowledged_for_long_keeps_the_worker_from_being_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.outputs.SILENCE_S", 0.05)
+    cluster, health = Cluster({"a": 1}), Health()
+    health.clear(Condition.STARTING)
+    cluster.produce_gate.clear()
+    shipment = Shipment(FakeKafka(cluster).producer(), 1)
+    shipment.add("a", 0, b"1")
+    delivery = asyncio.create_task(watched(shipment.deliver(), health))
+    await until(lambda: not health.ready())
+    assert "acknowledged" in health.conditions()[Condition.BROKER_UNREACHABLE]
+    cluster.produce_gate.set()
+    await delivery
+    assert health.ready() and cluster.values("a") == [b"1"]
