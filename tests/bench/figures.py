@@ -9,12 +9,13 @@ import msgspec
 
 
 class Figure(msgspec.Struct):
-    """One measured quantity: a sample per repeat. `target` is what issue or design ask for, in words."""
+    """One measured quantity: a sample per repeat. `target` is what is asked for; a detail explains another figure."""
 
     name: str
     unit: str
     samples: list[float]
     target: str = ""
+    detail: bool = False
 
     @property
     def median(self) -> float:
@@ -47,9 +48,9 @@ class Results(msgspec.Struct):
     checks: list[Check] = msgspec.field(default_factory=list)
     facts: dict[str, str] = msgspec.field(default_factory=dict)
 
-    def sample(self, name: str, unit: str, value: float, target: str = "") -> None:
+    def sample(self, name: str, unit: str, value: float, target: str = "", detail: bool = False) -> None:
         """Add one repeat's value of a figure."""
-        self.figures.setdefault(name, Figure(name, unit, [], target)).samples.append(value)
+        self.figures.setdefault(name, Figure(name, unit, [], target, detail)).samples.append(value)
         print(f"    {name}: {value:,.6g} {unit}", flush=True)
 
     def check(self, name: str, passed: bool, detail: str) -> None:

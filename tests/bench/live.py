@@ -128,8 +128,8 @@ async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> 
                 target = "<= 30" if (rate, name) == (1_000, "p99") else ""
                 results.sample(f"latency at {rate:,}/s, {name}", "ms", _quantile(waits_ms, share), target)
             for part, percent in live.processor_percent.items():
-                results.sample(f"at {rate:,}/s, processor used by {part}", "% of one", percent)
-            results.sample(f"latency at {rate:,}/s, generator behind its schedule at most", "ms", live.late_s * 1_000)
+                results.sample(f"at {rate:,}/s, processor used by {part}", "% of one", percent, detail=True)
+            results.sample(f"latency at {rate:,}/s, generator behind its schedule at most", "ms", live.late_s * 1_000, detail=True)
 
 
 async def owner_killed(exchange: Exchange, reader: TopicReader, results: Results, owner: Worker) -> Worker:
@@ -164,10 +164,10 @@ async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: 
     await watch.start(reader)
     following = asyncio.create_task(watch.follow())
     before, began_s = exchange.processor_seconds(), time.monotonic()
-    await live.send(seconds)
+    await exchange.while_workers_run(live.send(seconds))
     lasted_s = time.monotonic() - began_s
     live.processor_percent = {part: 100 * (used - before[part]) / lasted_s for part, used in exchange.processor_seconds().items()}
-    await watch.complete(len(live.scheduled_s))
+    await exchange.while_workers_run(watch.complete(len(live.scheduled_s)))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     asked, answered = live.scheduled_s.keys(), watch.seen.keys()

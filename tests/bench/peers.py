@@ -27,15 +27,16 @@ class Peer(NamedTuple):
     work: str
     processes: int
     input: str
+    ratio_asked_for: str = ""
 
 
 MANY = "peers.withdrawals"
 FEW = "peers-few.withdrawals"
 PEERS = (
-    Peer("plain Faust + river + Table", "tests.bench.peer_faust", "requested", 1, FEW),
-    Peer("hand-written aiokafka loop", "tests.bench.peer_loop", "requested", 1, MANY),
+    Peer("plain Faust + river + Table", "tests.bench.peer_faust", "requested", 1, FEW, ">= 20 ×"),
+    Peer("hand-written aiokafka loop", "tests.bench.peer_loop", "requested", 1, MANY, ">= 2 ×"),
     Peer("hand-written aiokafka loop, two processes", "tests.bench.peer_loop", "requested", 2, MANY),
-    Peer("hand-written aiokafka loop, every record scored", "tests.bench.peer_loop", "every-record", 1, MANY),
+    Peer("hand-written aiokafka loop, every record scored", "tests.bench.peer_loop", "every-record", 1, MANY, ">= 2 ×"),
     Peer("consume and decode, nothing else", "tests.bench.peer_loop", "none", 1, MANY),
 )
 

@@ -19,12 +19,11 @@ def write(results: Results, folder: Path) -> str:
 
 
 def markdown(results: Results) -> str:
-    """One table of figures, the ratios to the peers, what was compared, and the machine."""
-    rows = ["| figure | median | range | repeats | asked for |", "|---|---:|---:|---:|---:|"]
-    rows += [_row(figure) for figure in results.figures.values()]
-    ratios = _ratios(results)
-    if ratios:
-        rows += ["", "| end to end against, same run | median over median |", "|---|---:|", *ratios]
+    """The figures, the ratios to the peers, where the time goes, what was compared, and the machine."""
+    rows = _table([figure for figure in results.figures.values() if not figure.detail], "figure")
+    rows += _ratios(results)
+    details = [figure for figure in results.figures.values() if figure.detail]
+    rows += ["", *_table(details, "detail")] if details else []
     failed = results.failed
     rows += ["", f"Outputs against inputs: {len(results.checks) - len(failed)} of {len(results.checks)} comparisons equal."]
     rows += [f"- DIFFERS: {check.name}: {check.detail}" for check in failed]
@@ -32,17 +31,21 @@ def markdown(results: Results) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _row(figure: Figure) -> str:
-    low, high = _number(figure.low), _number(figure.high)
-    return f"| {figure.name} | {_number(figure.median)} {figure.unit} | {low} – {high} | {len(figure.samples)} | {figure.target} |"
+def _table(figures: list[Figure], title: str) -> list[str]:
+    rows = [f"| {title} | median | range | repeats | asked for |", "|---|---:|---:|---:|---:|"]
+    for figure in figures:
+        span = f"{_number(figure.low)} – {_number(figure.high)}"
+        rows.append(f"| {figure.name} | {_number(figure.median)} {figure.unit} | {span} | {len(figure.samples)} | {figure.target} |")
+    return rows
 
 
 def _ratios(results: Results) -> list[str]:
     ours = results.figures.get(END_TO_END)
-    if ours is None:
+    peers = [peer for peer in PEERS if peer.name in results.figures]
+    if ours is None or not peers:
         return []
-    peers = [results.figures[peer.name] for peer in PEERS if peer.name in results.figures]
-    return [f"| {peer.name} | {ours.median / peer.median:.1f} × |" for peer in peers]
+    rows = ["", "| end to end against, same run | median over median | asked for |", "|---|---:|---:|"]
+    return rows + [f"| {peer.name} | {ours.median / results.figures[peer.name].median:.1f} × | {peer.ratio_asked_for} |" for peer in peers]
 
 
 def _number(value: float) -> str:

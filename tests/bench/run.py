@@ -4,6 +4,7 @@ Single figures: `python -m tests.bench --only core-alone --repeats 1 --records 1
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from tests.integration.kafka_broker import KafkaBroker, missing_tools
 OUT = Path(__file__).parents[2] / "out" / "bench"
 FIGURES = ("core-alone", "memory", "peers", "end-to-end", "latency", "kill", "intake-alone")
 """In the order in which they are run; latency, kill and intake-alone use the workers that end-to-end has warmed."""
+TERMINATED = 128 + signal.SIGTERM
 WHOLE_WAY = frozenset({"end-to-end", "latency", "kill", "intake-alone"})
 
 
@@ -37,14 +39,14 @@ def core_alone(size: Size, results: Results, memory: bool, profile: bool) -> Non
         outcome: dict[str, Any] = msgspec.json.decode(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         if memory:
             results.sample("memory per account, 1.5 addresses each", "bytes", outcome["bytes_per_account"], "<= 1,024")
-            results.sample("the same at the peak, a snapshot being encoded", "bytes", outcome["peak_bytes_per_account"])
+            results.sample("the same at the peak, a snapshot being encoded", "bytes", outcome["peak_bytes_per_account"], detail=True)
             results.facts["core's memory, engine alone"] = " and ".join(
                 f"{rss / 1e6:,.0f} MB with {accounts:,} accounts"
                 for rss, accounts in zip(outcome["rss_bytes"], (size.accounts, 3 * size.accounts), strict=True)
             )
             continue
         results.sample("core alone", "entries/s", outcome["entries"] / outcome["seconds"], ">= 100,000")
-        results.sample("core alone, by processor time", "entries/s", outcome["entries"] / outcome["cpu_seconds"])
+        results.sample("core alone, by processor time", "entries/s", outcome["entries"] / outcome["cpu_seconds"], detail=True)
         decided = sum(outcome["verdicts"].values())
         detail = f"{decided} first verdicts for {outcome['requested']} withdrawals"
         results.check(f"core alone, repeat {repeat}", decided == outcome["requested"], detail)
@@ -133,6 +135,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="of live traffic a repeat, for latency")
     parser.add_argument("--profile", action="store_true", help="profile the fold in core-alone (its rate is then of no worth)")
     parser.add_argument("--out", type=Path, default=OUT)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an end by signal ends broker and workers too
     return run(parser.parse_args())
 
 

@@ -7,9 +7,9 @@ has read nothing yet, to the broker's stamp of the last withdrawal's first verdi
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
 
@@ -29,6 +29,7 @@ INTAKE_ALONE = "intake alone"
 CORE_MEMORY = "core process, RSS after the end-to-end runs"
 
 
+T = TypeVar("T")
 Ends = Mapping[str, Mapping[TopicPartition, int]]
 """Ends of the topics that outputs are counted on, before a run: by name, by partition."""
 
@@ -65,6 +66,18 @@ class Exchange:
         worker = Worker(self.configuration, role, f"{role}-{len(self._workers)}")
         self._workers.append(worker)
         return worker
+
+    async def while_workers_run(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """What is waited for. Raises RuntimeError as soon as a worker has ended by itself."""
+        task = asyncio.create_task(waiting)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=1.0)
+                for worker in self._workers:
+                    worker.check()
+        finally:
+            task.cancel()
+        return task.result()
 
     def close(self) -> None:
         """Kill what still runs."""
@@ -121,10 +134,12 @@ async def end_to_end(exchange: Exchange, results: Results, races: bool = True) -
             results.sample(END_TO_END, "records/s", backlog.records["withdrawals"] / seconds, ">= 50,000")
             after = exchange.processor_seconds()
             for part in ("core", "intake", "broker"):
-                results.sample(f"{END_TO_END}, processor time of {part}", "µs/record", 1e6 * (after[part] - before[part]) / backlog.total)
+                results.sample(
+                    f"{END_TO_END}, processor time of {part}", "µs/record", 1e6 * (after[part] - before[part]) / backlog.total, detail=True
+                )
             worse = 100 * sum(count for kind, count in verdicts.kinds.items() if kind != "CLEAR") / len(backlog.requested)
-            results.sample("verdicts WATCH or worse", "%", worse, "0.2")
-    results.sample(CORE_MEMORY, "MB", core.rss_bytes / 1e6)
+            results.sample("verdicts WATCH or worse", "%", worse, "0.2", detail=True)
+    results.sample(CORE_MEMORY, "MB", core.rss_bytes / 1e6, detail=True)
     return intake, core
 
 
@@ -135,7 +150,7 @@ async def _ends(reader: TopicReader) -> Ends:
 async def _race(exchange: Exchange, reader: TopicReader, results: Results, name: str, start: Ends, backlog: Backlog) -> tuple[int, int, Verdicts]:
     """Wait for the backlog's verdicts, compare outputs with inputs; when the intake opened its sources and the last verdict came, in ms."""
     verdicts = Verdicts(PREFIX + "verdicts", start["verdicts"])
-    missing = await verdicts.wait_for(reader, backlog.requested, SECONDS_MAX)
+    missing = await exchange.while_workers_run(verdicts.wait_for(reader, backlog.requested, SECONDS_MAX))
     too_many = len(verdicts.appended_ms.keys() - backlog.requested)
     asked = len(backlog.requested)
     detail = f"{asked - len(missing)} of {asked} withdrawals have a verdict, {too_many} verdicts for others, {verdicts.repeats} repeats dropped"
@@ -163,7 +178,7 @@ async def intake_alone(exchange: Exchange, results: Results) -> None:
             backlog = await exchange.produce(exchange.size.records // CYCLE_RECORDS)
             intake = exchange.worker("intake")
             async with asyncio.timeout(SECONDS_MAX):
-                await reader.wait_for(PREFIX + "journal", sum(start["journal"].values()) + backlog.total)
+                await exchange.while_workers_run(reader.wait_for(PREFIX + "journal", sum(start["journal"].values()) + backlog.total))
                 await intake.stop()
             positions = await compare_positions(exchange, reader, results, f"{INTAKE_ALONE}, repeat {repeat}", start["journal"], backlog.records)
             results.sample(INTAKE_ALONE, "records/s", backlog.total * 1_000 / (positions.last_ms - positions.opened_ms))

@@ -28,6 +28,7 @@ class Worker:
 
     def __init__(self, configuration: Path, role: str, name: str) -> None:
         self.role = role
+        self.asked_to_end = False
         self.port = free_port()
         self.log_file = configuration.parent / f"{name}.log"
         flags = ("--config", str(configuration), "--set", f"web.port={self.port}", "--set", "log.format=json")
@@ -66,6 +67,12 @@ class Worker:
         tail = self.log_file.read_text(errors="replace")[-3_000:]
         raise RuntimeError(f"worker {self.role} isn't what it should be ({path}: {answer[0]} {answer[1][:300]}):\n{tail}")
 
+    def check(self) -> None:
+        """Raise RuntimeError with the end of the log if the process has ended though nobody asked it to."""
+        if self.process.poll() is not None and not self.asked_to_end:
+            tail = self.log_file.read_text(errors="replace")[-3_000:]
+            raise RuntimeError(f"worker {self.role} ended by itself (code {self.process.returncode}):\n{tail}")
+
     @property
     def rss_bytes(self) -> int:
         """Memory that the process has now."""
@@ -81,8 +88,9 @@ class Worker:
 
     async def stop(self) -> None:
         """End it as an operator would, and wait; a process that doesn't end is killed and said."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.check()
+        self.asked_to_end = True
+        self.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS_MAX
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -93,6 +101,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once: kill -9."""
+        self.asked_to_end = True
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
