@@ -11,7 +11,13 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
 from streams.kafka import BATCH_BYTES_MAX, Kafka
@@ -25,6 +31,7 @@ MESSAGE_BYTES_MIN = BATCH_BYTES_MAX + 100_000  # a batch and the one record that
 LETTER_SLACK_BYTES = 100_000  # key, headers and framing of a dead letter beside its value
 LISTED_WITHIN_S = 10.0
 LISTED_POLL_S = 0.1
+DENIED = frozenset({TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno})
 SET_ON_TOPIC = 1  # config_source of the protocol: set on the topic itself
 
 
@@ -188,6 +195,9 @@ async def _configs(admin: Any, names: Sequence[str]) -> dict[str, tuple[dict[str
     configs = {}
     for response in responses:
         for error_code, _, _, name, rows in response.resources:
+            if error_code in DENIED:
+                log.warning("topic's settings may not be read, so they aren't checked: allow DescribeConfigs", topic=name)
+                continue
             if error_code:
                 raise for_code(error_code)(f"the settings of topic {name} can't be read")
             effective = {row[0]: row[1] for row in rows}
