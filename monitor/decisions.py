@@ -159,12 +159,12 @@ class Decisions:
         self._publish_mark(mark)
 
     def reprice(self, asset: str) -> None:
-        """The first price of an asset came: marks that had none are valued now."""
+        """A price of an asset came: marks that had none, or a stale one, are valued now."""
         state = self.state
         if not state.marks.unpriced:
             return
         page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-        for mark in state.marks.reprice(asset):
+        for mark in state.marks.reprice(asset, state.clock.now_ms):
             incident = state.incidents.by_id.get(mark.incident_id)
             if incident is not None:
                 state.incidents.marked(incident, mark.base_minor or 0, mark.uncovered_base_minor or 0, page_minor)

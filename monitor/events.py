@@ -120,10 +120,7 @@ class Events:
         withdrawal_id = event.withdrawal_id
         known = self.state.withdrawals.by_id.get(withdrawal_id)
         if known is None:
-            reason = ReasonGiven("never_requested", f"{event.status} came, but no request of this withdrawal was seen")
-            known = self._new(event)
-            self.decisions.verdict(withdrawal_id, known, "UNSCORED", (reason,))
-            self._explain_waiting(withdrawal_id)
+            self._never_requested(event)
             return
         status = event.status
         paid_to = event.address if event.tag is None else destination(event.address, event.tag)
@@ -138,6 +135,23 @@ class Events:
             self.decisions.verdict(withdrawal_id, self.state.withdrawals.by_id[withdrawal_id], "HOLD", ())
         if self.state.outflows.waiting:
             self._explain_waiting(withdrawal_id)
+
+    def _never_requested(self, event: Withdrawal) -> None:
+        """A step of a withdrawal that isn't known. If it was paid already, that is a loss until somebody says otherwise.
+
+        It is marked unless withdrawals have been forgotten, so that the request may have been seen.
+        """
+        withdrawal_id, known = event.withdrawal_id, self._new(event)
+        detail = f"{event.status} came, but no request of this withdrawal was seen"
+        if event.status in LEFT and self.decisions.on("never_requested"):
+            loss = None
+            if self.state.withdrawals.evicted == 0:
+                loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, self.decisions.minor(event.asset, event.amount))
+            keys = (f"address:{known.destination}", *((f"wallet:{event.wallet_id}",) if event.wallet_id is not None else ()))
+            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss))
+            known = msgspec.structs.replace(known, incident_id=incident_id)
+        self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),))
+        self._explain_waiting(withdrawal_id)
 
     def _deviates(self, withdrawal_id: str, known: Known, payment: Payment) -> Known:
         """Check what is paid against what was requested; a deviation holds the withdrawal and marks what is paid."""

@@ -117,17 +117,20 @@ class Marks:
         if known is not None and not known.released:
             return None
         version = 1 if known is None else known.version + 1
-        mark = self._held(subject, cause, incident_id, version)
+        mark = self._held(subject, cause, incident_id, version, now_ms)
         if mark.base_minor is not None:
             self.drain.add(mark.base_minor, now_ms, self.policy.drain_half_life_ms)
         self.suspected += 1
         self.released -= known is not None
         return mark
 
-    def _held(self, subject: Subject, cause: Cause, incident_id: str, version: int) -> MarkState:
-        base = self.value(subject.asset, subject.amount_minor)
-        parts, uncovered = self.reserve.hold(subject.asset, subject.amount_minor, base, cause, subject.owner)
+    def _held(self, subject: Subject, cause: Cause, incident_id: str, version: int, now_ms: int) -> MarkState:
         price = self.prices.get(subject.asset)
+        if price is not None and now_ms - price.at_ms > self.policy.price_stale_after_ms:
+            price = None  # a loss isn't valued at a price of another day; the next price values it
+        has_value = price is not None or subject.asset == self.policy.base_currency
+        base = self.value(subject.asset, subject.amount_minor) if has_value else None
+        parts, uncovered = self.reserve.hold(subject.asset, subject.amount_minor, base, cause, subject.owner)
         mark = MarkState(
             subject, cause, incident_id, version, released=False, base_minor=base, price=price, parts=parts, uncovered_base_minor=uncovered
         )
@@ -154,12 +157,12 @@ class Marks:
         self.unpriced.pop(mark.subject.mark_id, None)
         self._add(mark, -1)
 
-    def reprice(self, asset: str) -> Iterator[MarkState]:
-        """The first price of an asset came: marks that had none are valued and held anew, one by one, as new versions."""
+    def reprice(self, asset: str, now_ms: int) -> Iterator[MarkState]:
+        """A price of an asset came: marks that had none are valued and held anew, one by one, as new versions."""
         for mark_id in [mark_id for mark_id in self.unpriced if self.by_id[mark_id].subject.asset == asset]:
             mark = self.by_id[mark_id]
             self._give_back(mark)
-            yield self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1)
+            yield self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1, now_ms)
 
     def _add(self, mark: MarkState, sign: int) -> None:
         amount, base, uncovered = mark.subject.amount_minor, mark.base_minor, mark.uncovered_base_minor

@@ -69,6 +69,7 @@ def agrees(known: Known, asset: str, paid_to: str, amount: str, tx_id: str | Non
         and paid_to == known.destination
         and asset == known.asset
         and (tx_id is None or known.tx_id is None or tx_id == known.tx_id)
+        and known.status != "cancelled"
     )
 
 
@@ -88,6 +89,8 @@ def deviations(withdrawal_id: str, known: Known, payment: Payment, paid_minor: i
         yield Deviation("redirect", detail, loss)
     if payment.asset == known.asset and paid_minor > asked_minor:
         yield Deviation("amount_changed", f"requested {known.amount} {known.asset}, paid {payment.amount}", loss)
+    if payment.left and known.status == "cancelled":
+        yield Deviation("paid_after_cancellation", f"it was cancelled, and {payment.amount} {payment.asset} left all the same", loss)
     if payment.tx_id is not None and known.tx_id is not None and payment.tx_id != known.tx_id:
         yield Deviation("double_payout", f"transactions {known.tx_id} and {payment.tx_id} both pay it", f"{loss}:{payment.tx_id}")
 
@@ -123,7 +126,8 @@ class Withdrawals:
     def advance(self, withdrawal_id: str, known: Known, event: Withdrawal) -> Known:
         """The picture after a step. A failed one frees the transaction: the retry is another and no double payout."""
         tx_id = event.tx_id or known.tx_id
-        status = known.status if event.status == "requested" else event.status  # asked for again: it doesn't go back
+        # Asked for again, it doesn't go back; cancelled, it stays so, and paying it all the same is a deviation.
+        status = known.status if event.status == "requested" or known.status == "cancelled" else event.status
         if event.status == "failed" and known.tx_id is not None:
             self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
             tx_id = None

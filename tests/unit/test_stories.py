@@ -145,7 +145,21 @@ STORIES = {
         postings amount=6 batch_id=b posting_id=p1    |
         postings amount=6 batch_id=b posting_id=p2    | mark suspected 6 BTC; page""",
     "a step of a withdrawal that nobody has seen asked for": """
-        withdrawals status=broadcast tx_id=t          | verdict UNSCORED never_requested""",
+        withdrawals status=approved                   | verdict UNSCORED never_requested""",
+    "a withdrawal is paid that nobody has seen asked for; its outflow is the same loss": """
+        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; notice; verdict UNSCORED never_requested
+        outflows tx_id=t                              |
+        progress                                      |""",
+    "it was cancelled and is paid all the same": """
+        withdrawals status=requested                  | verdict CLEAR
+        withdrawals status=cancelled                  |
+        withdrawals status=approved                   |
+        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; page; verdict HOLD late paid_after_cancellation
+        outflows tx_id=t                              |""",
+    "it was cancelled and leaves all the same, as the chain shows": """
+        withdrawals status=requested                  | verdict CLEAR
+        withdrawals status=cancelled                  |
+        outflows tx_id=t withdrawal_id=w              | mark suspected 1 BTC; page; verdict HOLD late paid_after_cancellation""",
     "the same event twice, then with other content": """
         withdrawals status=requested event_id=x       | verdict CLEAR
         withdrawals status=requested event_id=x occurred_at_ms=SAME |
@@ -176,6 +190,17 @@ def test_a_mark_without_a_price_is_valued_when_one_comes() -> None:
     assert coverage["assets"][0]["unpriced"] == "1"  # type: ignore[index]
     mark = next(record for record in story.tell("prices price=600.5") if record["topic"] == "marks")
     assert (mark["version"], mark["base_amount"], mark["uncovered_base_amount"]) == (2, "601", "0")
+
+
+def test_a_stale_price_values_nothing_until_a_new_one_comes() -> None:
+    story = Story(price_stale_after_ms=5_000)
+    story.tell("prices price=600")
+    for _ in range(6):
+        story.tell("tick")
+    mark = next(record for record in story.tell("withdrawals status=requested balance_before=0") if record["topic"] == "marks")
+    assert (mark["base_amount"], mark["price"]) == (None, None)
+    mark = next(record for record in story.tell("prices price=700") if record["topic"] == "marks")
+    assert (mark["version"], mark["base_amount"], mark["price"]) == (2, "700", "700")
 
 
 def test_layers_are_drawn_on_in_order_and_the_rest_is_uncovered() -> None:
