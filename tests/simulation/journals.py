@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from monitor import entries
 from monitor.contracts.topics import INPUT_BY_NAME
@@ -56,7 +57,7 @@ class Writer:
             yield entries.progress(f"{topic}/0", position, position, clock_ms)
 
 
-def journal(records: Iterable[Record], **changes: object) -> list[bytes]:
+def journal(records: Iterable[Record], **changes: Any) -> list[bytes]:
     """A whole journal: a term, sources opened, events with their records' times as clocks, progress and a Tick a second."""
     writer = Writer()
     lines = [term(**changes), *writer.opened(START_MS)]

@@ -2,6 +2,7 @@
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ HOLDS = "verdict HOLD"
 class Story:
     """A fold that is fed one line at a time."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.writer = Writer()
         self.now_ms = START_MS
         self.offset = 0
