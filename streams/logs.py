@@ -17,6 +17,9 @@ SECRET_WORDS = ("password", "secret", "token", "signature", "credential")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 CHATTY = ("aiokafka", "kafka", "faust", "mode", "aiohttp.access", "asyncio", "rdkafka")
 """Loggers of libraries that speak at least once a rebalance: only their warnings are of interest."""
+REPEATING = frozenset({"aiokafka", "kafka"})
+REPEAT_AFTER_S = 10.0
+REPEATS_KEPT_MAX = 1_000
 
 
 def configure_logs(settings: LogSettings, secrets: Secrets | None = None, stream: TextIO | None = None) -> None:
@@ -47,6 +50,7 @@ def configure_logs(settings: LogSettings, secrets: Secrets | None = None, stream
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)
+    handler.addFilter(_Seldom())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[settings.level])
@@ -64,6 +68,26 @@ def silence_libraries() -> None:
     """Keep Kafka's client from telling what a command will say in one sentence."""
     for name in ("aiokafka", "kafka"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class _Seldom(logging.Filter):
+    """One line per message of Kafka's client and 10 s: while a broker is away it says the same hundreds of times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due_s: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is written; messages are told apart by their text before the values are filled in."""
+        if record.name.split(".", 1)[0] not in REPEATING:
+            return True
+        message = (record.name, str(record.msg))
+        if record.created < self._due_s.get(message, 0.0):
+            return False
+        if len(self._due_s) >= REPEATS_KEPT_MAX:
+            self._due_s.clear()
+        self._due_s[message] = record.created + REPEAT_AFTER_S
+        return True
 
 
 class _Mask:
