@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
@@ -276,7 +277,22 @@ class Deployment:
         assert witness.holes == (holes or set())
         for name in (*INPUTS, "retries"):
             witness.assert_one_for_one(name, self.read(name))
+        self.assert_one_first_verdict_each(witness)
         return witness
+
+    def assert_one_first_verdict_each(self, witness: SourceWitness) -> None:
+        """Every request that had its effect got one first verdict, and nobody got two: told from the topics at both ends of the way."""
+        rejected = set(witness.rejected)
+        requested = set()
+        for record in self.read("withdrawals"):
+            source = f"withdrawals/{record.partition}"
+            gone = any(record.offset in gap for gap in witness.gaps.get(source, ()))
+            if f"{source}@{record.offset}" not in rejected and not gone:
+                event = json.loads(record.value or b"null")
+                requested |= {event["withdrawal_id"]} if event["status"] == "requested" else set()
+        first = Counter(verdict["withdrawal_id"] for verdict in self.outputs("verdicts") if verdict.get("version") == 1)
+        assert requested <= set(first), f"without a verdict: {sorted(requested - set(first))[:5]}"
+        assert {name: count for name, count in first.items() if name is not None and count > 1} == {}
 
     def assert_outputs(self, until: int) -> SourceWitness:
         """The second promise alone: what was published is what an offline fold of the journal gives."""
