@@ -1,7 +1,8 @@
 """The figures of live traffic: latency at a fixed rate, and what a `kill -9` of the core's owner costs.
 
 Records are sent at scheduled times, whatever the system does, and a withdrawal's latency counts from its scheduled time: a stall delays
-all that should have been sent meanwhile (no coordinated omission). The verdict's time is when a consumer has it.
+all that should have been sent meanwhile (no coordinated omission). The verdict's time is when a consumer has it. Event time goes on at the
+pace of the records produced beforehand, so faster than the clock: an account that asks every minute would be an attack, not traffic.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class Watch:
 
     def __init__(self, bootstrap: str) -> None:
         self.seen: dict[str, Seen] = {}
+        self.odd: set[str] = set()
         self._wanted = 0
         self._complete = asyncio.Event()
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, check_crcs=False)
@@ -70,6 +72,8 @@ class Watch:
                 for records in fetched.values():
                     for record in records:
                         said = decode_verdict(record.value)
+                        if said.version and said.verdict != "CLEAR":
+                            self.odd.add(said.withdrawal_id)
                         if said.version == 1 and said.withdrawal_id not in self.seen:
                             self.seen[said.withdrawal_id] = Seen(at_s, record.timestamp)
                 if self._wanted and len(self.seen) >= self._wanted:
@@ -94,7 +98,7 @@ class Live:
         """Send for so long; each slot of records at its time, or as soon after it as can be."""
         async with self._producer:
             await self._producer.client.force_metadata_update()
-            began_s, began_ms = time.monotonic(), time.time() * 1_000
+            began_s = time.monotonic()
             for slot in range(int(seconds / self._interval_s)):
                 due_s = slot * self._interval_s
                 ahead_s = began_s + due_s - time.monotonic()
@@ -102,9 +106,8 @@ class Live:
                     await asyncio.sleep(ahead_s)
                 else:
                     self.late_s = max(self.late_s, -ahead_s)
-                await self._send(self._exchange.traffic.slot(int(began_ms + due_s * 1_000)), began_s + due_s)
-            now_ms = time.time_ns() // 1_000_000
-            await self._send(self._exchange.traffic.drain(now_ms), time.monotonic())
+                await self._send(self._exchange.slot(), began_s + due_s)
+            await self._send(self._exchange.traffic.drain(self._exchange.now_ms), time.monotonic())
 
     async def _send(self, records: list[Record], scheduled_s: float) -> None:
         for record in records:
@@ -127,6 +130,8 @@ async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> 
             for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")):
                 target = "<= 30" if (rate, name) == (1_000, "p99") else ""
                 results.sample(f"latency at {rate:,}/s, {name}", "ms", _quantile(waits_ms, share), target)
+            worse = 100 * len(watch.odd) / max(1, len(watch.seen))
+            results.sample(f"at {rate:,}/s, verdicts WATCH or worse", "%", worse, detail=True)
             for part, percent in live.processor_percent.items():
                 results.sample(f"at {rate:,}/s, processor used by {part}", "% of one", percent, detail=True)
             results.sample(f"latency at {rate:,}/s, generator behind its schedule at most", "ms", live.late_s * 1_000, detail=True)

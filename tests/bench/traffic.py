@@ -15,7 +15,7 @@ STEPS = (b"requested", b"approved", b"signed", b"broadcast", b"confirmed")
 STEP_LAGS = (0, 2, 8, 30, 200)
 """Slots between the request and each step: at any time 200 withdrawals are on their way."""
 CYCLE_RECORDS = len(STEPS)
-ODD_SHARE = 0.0012
+ODD_SHARE = 0.0016
 """Withdrawals made odd on purpose, in turn: two that are large and go to a fresh address, one that takes more than is held, one that is
 broadcast to another address than was requested. Honest ones reach WATCH by chance as well: the report says what came out."""
 ODD_FACTOR = 60.0

@@ -34,14 +34,14 @@ _decode_entry = msgspec.json.Decoder(_Entry).decode
 
 
 class Verdicts:
-    """First verdicts by withdrawal since a start: when the broker appended each, in ms, and how many there are of each kind.
+    """First verdicts by withdrawal since a start: when the broker appended each, in ms; `odd` are those with any verdict but CLEAR.
 
     Per partition whatever isn't higher than the highest (offset, index) is a repeat.
     """
 
     def __init__(self, topic: str, start: Mapping[TopicPartition, int]) -> None:
         self.appended_ms: dict[str, int] = {}
-        self.kinds: Counter[str] = Counter()
+        self.odd: set[str] = set()
         self.repeats = 0
         self._topic = topic
         self._positions = dict(start)
@@ -73,7 +73,8 @@ class Verdicts:
             said = decode_verdict(record.value)
             if said.version == 1:
                 self.appended_ms[said.withdrawal_id] = record.timestamp
-                self.kinds[said.verdict] += 1
+            if said.version and said.verdict != "CLEAR":
+                self.odd.add(said.withdrawal_id)
 
 
 class Positions:
