@@ -67,7 +67,7 @@ class Observer:
 
     def __init__(self, tail_bins: TailBins, pairs_max: int) -> None:
         self._tail_bins = tail_bins
-        self._pairs_max = pairs_max
+        self.pairs_max = pairs_max
         self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS), "asset": RowTable(ASSET)}
         self._everyone: Table = np.zeros(1, EVERYONE)
         self._pairs: Table = np.zeros(FIRST_PAIRS, PAIR)
@@ -108,7 +108,7 @@ class Observer:
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Pairs in use, and their limit."""
-        return {"pairs": (int(self._numbers[PAIRS]), self._pairs_max)}
+        return {"pairs": (int(self._numbers[PAIRS]), self.pairs_max)}
 
     def arrays(self) -> Arrays:
         """The whole state by name."""
@@ -138,9 +138,9 @@ class Observer:
         """Forget the longest unseen pairs above the limit, and grow so that a whole block of new pairs finds room."""
         used = int(self._numbers[PAIRS])
         oldest_block = 0
-        if used > self._pairs_max:
+        if used > self.pairs_max:
             seen = self._pairs["seen_block"][self._pairs["account"] != 0]
-            drop = used - (self._pairs_max - self._pairs_max // EVICTED_SHARE)
+            drop = used - (self.pairs_max - self.pairs_max // EVICTED_SHARE)
             oldest_block = int(np.partition(seen, drop - 1)[drop - 1]) + 1
             used = int(np.count_nonzero(seen >= oldest_block))
         capacity = len(self._pairs)

@@ -59,6 +59,14 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> P
     return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in DETECTORS])
 
 
+def configure(panel: Panel, *, young_address_ms: int, pairs_max: int) -> None:
+    """Give a panel other settings, as in `make`; they hold from the next observation on."""
+    panel.observer.pairs_max = pairs_max
+    for detector in panel.detectors:
+        if isinstance(detector, YoungAddressPayers):
+            detector.set_young_ms(young_address_ms)
+
+
 def compile_kernels() -> None:
     """Compile all kernels, or load them from the cache: seconds that a service spends before it takes its first event."""
     panel = make()

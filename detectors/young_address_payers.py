@@ -36,11 +36,15 @@ class YoungAddressPayers:
     part_names: tuple[str, ...] = ("payers_24h", "address_age_ms")
 
     def __init__(self, young_address_ms: int) -> None:
+        self.set_young_ms(young_address_ms)
+        self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS)}
+        self._stream: Ints = np.zeros(2, np.int64)  # last serial given to an account; time of the first observation in ms
+
+    def set_young_ms(self, young_address_ms: int) -> None:
+        """From now on an address is young for that long. ValueError if times can't be kept for so long."""
         if not 0 < young_address_ms <= YOUNG_MS_MAX:
             raise ValueError(f"young_address_ms: expected 1 to {YOUNG_MS_MAX}, got {young_address_ms}")
         self._young_ms = young_address_ms
-        self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS)}
-        self._stream: Ints = np.zeros(2, np.int64)  # last serial given to an account; time of the first observation in ms
 
     def reserve(self, rows: dict[str, int]) -> None:
         """Grow tables so that each entity kind has at least that many rows."""

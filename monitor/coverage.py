@@ -14,13 +14,13 @@ from monitor.money import print_amount
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
     """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing."""
-    marks.drain.decay(now_ms, marks.policy.drain_half_life_ms)
     available = held = paid = 0
-    for layer in marks.reserve.layers.values():
-        available += marks.value(layer.unit, layer.available_minor) or 0
+    usable = {layer.layer_id for layer in marks.reserve.order}
+    for layer_id, layer in marks.reserve.layers.items():
+        available += (marks.value(layer.unit, layer.available_minor) or 0) if layer_id in usable else 0
         held += marks.value(layer.unit, layer.held_minor) or 0
         paid += marks.value(layer.unit, layer.paid_minor) or 0
-    drain = int(marks.drain.base_minor_per_minute)
+    drain = int(marks.drain.rate(now_ms, marks.policy.drain_half_life_ms))
     total = marks.total
     return CoverageFigures(
         available_base_minor=available,
@@ -30,7 +30,7 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
         uncovered_base_minor=total.uncovered_base_minor,
         drain_base_minor_per_minute=drain,
         seconds_to_exhaustion=available * 60 // drain if drain > 0 else None,
-        exhausted=total.uncovered_base_minor > 0 or (available == 0 and total.marked_base_minor > 0),
+        exhausted=available == 0 and total.marked_base_minor > 0,
         at_least=bool(marks.unpriced),
     )
 

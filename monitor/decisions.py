@@ -5,7 +5,7 @@ An auditor reads this file first. Changes `monitor.state`; called by `monitor.ev
 
 import msgspec
 
-from monitor.contracts.base import Mode
+from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Audit, ReasonGiven, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import RULES, Finding, Subject
@@ -15,11 +15,18 @@ from monitor.outbox import Outbox
 from monitor.reasons import Reason
 from monitor.sources import Notice
 from monitor.state import State
-from monitor.withdrawals import LEFT, RANK, Known
+from monitor.withdrawals import RANK, Known
 
 REASONS_MAX = 16
-NEVER_REQUESTED_MAX = 1_024
-"""Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
+
+
+class FactRefusedError(Exception):
+    """A fact that the term's policy can't place. Raised before anything has changed."""
+
+
+def standing(mark: MarkState) -> tuple[int, int]:
+    """What a version of a mark counts for: base value and uncovered base value; nothing once it is released or while it has no price."""
+    return (0, 0) if mark.released else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
 
 
 class Decisions:
@@ -30,10 +37,15 @@ class Decisions:
         self.outbox = outbox
 
     def minor(self, asset: str, amount: str) -> int:
-        """Minor units of an amount that intake has accepted. AssertionError otherwise: a bug of ours."""
-        minor = parse_amount(amount, self.state.policy.assets[asset].decimals)
+        """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
+        known = self.state.policy.assets.get(asset)
+        if known is None:
+            raise FactRefusedError(f"asset {asset} isn't in the policy of this term")
+        minor = parse_amount(amount, known.decimals)
         if isinstance(minor, Reason):
-            raise AssertionError(f"amount {amount} of {asset} passed intake but is refused: {minor}")  # noqa: TRY004  # not about types
+            raise FactRefusedError(
+                f"amount {amount} of {asset} has more than the {known.decimals} decimals of this term's policy, or is no amount: {minor}"
+            )
         return minor
 
     def mode(self, reasons: tuple[ReasonGiven, ...]) -> Mode:
@@ -46,16 +58,20 @@ class Decisions:
         """Whether a rule is applied at all."""
         return rule not in self.state.policy.rules_off
 
-    def verdict(self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], p_value: float | None = None) -> Known:
-        """Decide a new version about one withdrawal, with all reasons so far; a verdict never becomes milder. Publishes and remembers it."""
+    def verdict(
+        self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], at_ms: int, p_value: float | None = None
+    ) -> Known:
+        """Decide a new version about one withdrawal, with all reasons so far; a verdict never becomes milder. Publishes and remembers it.
+
+        `at_ms` is the time of the event that caused it.
+        """
         state = self.state
         now_ms = state.clock.now_ms
         if RANK[kind] < RANK[known.verdict]:
             kind = known.verdict
         reasons = (reasons + known.reasons)[:REASONS_MAX]
         known = msgspec.structs.replace(known, verdict=kind, version=known.version + 1, reasons=reasons)
-        if len(state.withdrawals.by_id) < state.policy.limits.withdrawals + NEVER_REQUESTED_MAX or known.version > 1:
-            state.withdrawals.put(withdrawal_id, known)
+        state.withdrawals.put(withdrawal_id, known)
         state.totals.verdicts[kind] = state.totals.verdicts.get(kind, 0) + 1
         verdict = Verdict(
             decided_at_ms=now_ms,
@@ -69,8 +85,8 @@ class Decisions:
             asset=known.asset,
             amount=known.amount,
             incident_id=known.incident_id,
-            too_late=kind == "HOLD" and known.status in LEFT,
-            late=now_ms - known.occurred_at_ms > state.policy.late_after_ms,
+            too_late=kind == "HOLD" and known.left,
+            late=now_ms - at_ms > state.policy.late_after_ms,
             occurred_at_ms=known.occurred_at_ms,
             policy_version=state.policy.version,
         )
@@ -82,7 +98,7 @@ class Decisions:
         state = self.state
         known = state.withdrawals.by_id.get(withdrawal_id)
         if known is not None:
-            self.verdict(withdrawal_id, known, "UNSCORED", (reason,))
+            self.verdict(withdrawal_id, known, "UNSCORED", (reason,), state.clock.now_ms)
             return
         state.totals.verdicts["UNSCORED"] = state.totals.verdicts.get("UNSCORED", 0) + 1
         verdict = Verdict(
@@ -108,20 +124,52 @@ class Decisions:
         incidents, policy, now_ms = state.incidents, state.policy, state.clock.now_ms
         incident, opened = incidents.join(finding, now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}")
         incidents.evict(policy.limits.incidents)
-        mark = None
         if finding.subject is not None:
-            mark = state.marks.hold(finding.subject, rule.cause, incident.incident_id, now_ms)
-            state.marks.forget_released(policy.limits.marks)
-        if mark is not None:
-            page_minor = self.minor(policy.base_currency, policy.thresholds.page_base_amount)
-            incidents.marked(incident, mark.base_minor or 0, mark.uncovered_base_minor or 0, page_minor)
-            self._publish_mark(mark)
+            self._mark(finding.subject, rule.cause, incident.incident_id)
         alert = incidents.alert_due(incident)
         if opened or alert is not None:
             self.publish_incident(incident.incident_id)
         if alert is not None:
             self.outbox.put("alerts", incident.incident_id, incidents.alert(incident, alert, now_ms, policy.version))
         return incident.incident_id
+
+    def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
+        """Mark a loss, or the larger loss that it turned out to be."""
+        state = self.state
+        before = state.marks.by_id.get(subject.mark_id)
+        mark = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        if mark is not None:
+            self._count(mark.incident_id, before, mark)
+            self._publish_mark(mark)
+        state.marks.forget_released(state.policy.limits.marks)
+
+    def _count(self, incident_id: str, before: MarkState | None, after: MarkState) -> None:
+        """Tell the incident by how much its marks grew or shrank."""
+        state = self.state
+        incident = state.incidents.by_id.get(incident_id)
+        if incident is None:
+            return
+        page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
+        base, uncovered = (0, 0) if before is None else standing(before)
+        now_base, now_uncovered = standing(after)
+        state.incidents.marked(incident, now_base - base, now_uncovered - uncovered, page_minor)
+
+    def _tell(self, incident_id: str) -> None:
+        """A page, if the incident's marks have grown enough for one."""
+        state = self.state
+        incident = state.incidents.by_id.get(incident_id)
+        alert = None if incident is None else state.incidents.alert_due(incident)
+        if incident is not None and alert is not None:
+            self.publish_incident(incident_id)
+            record = state.incidents.alert(incident, alert, state.clock.now_ms, state.policy.version)
+            self.outbox.put("alerts", incident_id, record)
+
+    def hold_again(self, mark_id: str) -> None:
+        """A loss whose mark was given back happened after all."""
+        mark = self.state.marks.by_id.get(mark_id)
+        if mark is not None and mark.released:
+            self._mark(mark.subject, mark.cause, mark.incident_id)
+            self._tell(mark.incident_id)
 
     def _publish_mark(self, mark: MarkState) -> None:
         state, now_ms = self.state, self.state.clock.now_ms
@@ -143,7 +191,7 @@ class Decisions:
             incident_id = self.finding(finding) or incident_id
         known = msgspec.structs.replace(known, incident_id=incident_id)
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
-        return self.verdict(withdrawal_id, known, "HOLD", reasons)
+        return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms)
 
     def release(self, mark_id: str) -> None:
         """The loss didn't happen: give the mark back, if there is one."""
@@ -152,10 +200,7 @@ class Decisions:
         mark = state.marks.release(mark_id)
         if mark is None or before is None:
             return
-        incident = state.incidents.by_id.get(mark.incident_id)
-        if incident is not None:
-            page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-            state.incidents.marked(incident, -(before.base_minor or 0), -(before.uncovered_base_minor or 0), page_minor)
+        self._count(mark.incident_id, before, mark)
         self._publish_mark(mark)
 
     def reprice(self, asset: str) -> None:
@@ -163,12 +208,10 @@ class Decisions:
         state = self.state
         if not state.marks.unpriced:
             return
-        page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-        for mark in state.marks.reprice(asset, state.clock.now_ms):
-            incident = state.incidents.by_id.get(mark.incident_id)
-            if incident is not None:
-                state.incidents.marked(incident, mark.base_minor or 0, mark.uncovered_base_minor or 0, page_minor)
+        for before, mark in state.marks.reprice(asset, state.clock.now_ms):
+            self._count(mark.incident_id, before, mark)
             self._publish_mark(mark)
+            self._tell(mark.incident_id)
 
     def notice(self, notice: Notice) -> None:
         """Publish what happened to a source; wake people if it is severe, tell them if it is blind."""

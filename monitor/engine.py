@@ -29,7 +29,7 @@ from monitor.contracts.journal import (
 )  # fmt: skip
 from monitor.contracts.outputs import Audit, Heartbeat
 from monitor.coverage import coverage
-from monitor.decisions import Decisions
+from monitor.decisions import Decisions, FactRefusedError
 from monitor.entities import EVICTED_SHARE
 from monitor.events import Events
 from monitor.gauges import Gauges
@@ -174,6 +174,7 @@ class Engine:
         elif type(entry) is ProgressEntry:
             self._now(entry.clock_ms)
             self.state.sources.progress(entry)
+            self.events.balances_read()
             self.events.judge_absence()
         elif type(entry) is SourceOpenedEntry:
             self._now(entry.clock_ms)
@@ -242,10 +243,10 @@ class Engine:
             withdrawal_id = event.withdrawal_id
             if withdrawal_id not in self.fresh and withdrawal_id not in state.withdrawals.by_id:
                 requested = True
-                self.fresh.add(withdrawal_id)
                 if scope is None:
                     place = len(state.scoring.gathered)
                     state.scoring.gather(event, state.marks.scaled.get(event.asset))
+        self.fresh.add(event.withdrawal_id)
         self.segment.append(Judged(offset, entry, seen, place, requested))
         return place >= 0 and self.state.scoring.room == 0
 
@@ -272,12 +273,15 @@ class Engine:
                 events.repeat_conflict(entry, entry.event.event_id)
                 if kind not in CHECKED_TWICE:
                     continue
-            if judged.requested:
-                self._requested(judged, opinions, first)
-            elif kind is WithdrawalEntry:
-                events.step(entry.event)
-            else:
-                events.handlers[kind](entry)
+            try:
+                if judged.requested:
+                    self._requested(judged, opinions, first)
+                elif kind is WithdrawalEntry:
+                    events.step(entry.event)
+                else:
+                    events.handlers[kind](entry)
+            except FactRefusedError as error:
+                events.unplaced(entry, str(error))
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():
@@ -306,11 +310,13 @@ class Engine:
         if self._state is None:
             self._install(State(entry.policy))
         state = self.state
-        state.configure(entry.policy)
+        refused = state.configure(entry.policy)
         state.term, state.partitions = entry.term, entry.partitions
         self._now(entry.clock_ms)
         detail = f"term {entry.term} under engine version {entry.engine_version}, policy version {entry.policy.version}"
         self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="term", subject_id=entry.term, detail=detail))
+        for why in refused:
+            self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=entry.term, detail=f"of the policy: {why}"))
 
     def _tick(self, entry: TickEntry) -> None:
         """Wall time. Ticks of older terms are ignored; one that jumps far ahead of what the intakes' clocks and earlier Ticks say is refused."""

@@ -4,6 +4,7 @@ One method per event type and the table that names it. Called by `monitor.engine
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,8 @@ from monitor.state import Provider, State
 from monitor.withdrawals import ENDED, LEFT, Known, Payment, agrees, destination, deviations, known_from
 
 PROVIDERS_MAX = 10_000
+NEVER_REQUESTED_MAX = 1_024
+"""Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
 
 
 class Events:
@@ -57,17 +60,19 @@ class Events:
 
     def requested(self, event: Withdrawal, opinion: Opinion | None) -> bool:
         """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them."""
+        amount_minor = self.decisions.minor(event.asset, event.amount)
         known = self._new(event)
-        findings = self._more_than_held(event, known)
+        findings = self._more_than_held(event, known, amount_minor)
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
-            known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason,))
+            known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason,), event.occurred_at_ms)
         elif opinion.verdict == "HOLD":
-            findings += self._odd(event, known, opinion, subject=True)
+            loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
+            findings += self._odd(event, known, opinion, loss)
         elif opinion.verdict == "WATCH":
             known = self._watch(event, known, opinion)
         elif not findings:
-            self.decisions.verdict(event.withdrawal_id, known, "CLEAR", (), opinion.p_value)
+            self.decisions.verdict(event.withdrawal_id, known, "CLEAR", (), event.occurred_at_ms, opinion.p_value)
         if findings:
             self.decisions.hold(event.withdrawal_id, known, findings)
         if self.state.outflows.waiting:
@@ -79,33 +84,28 @@ class Events:
         known, unread = known_from(event), self.state.withdrawals.unread
         if event.withdrawal_id in unread:
             known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
+        if event.tx_id is not None:
+            known = self.state.withdrawals.link(event.withdrawal_id, known, event.tx_id, known.destination)
         return known
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion) -> Known:
-        for finding in self._odd(event, known, opinion, subject=False):
+        for finding in self._odd(event, known, opinion, None):
             if finding.rule == "young_address_payers":
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
-        return self.decisions.verdict(event.withdrawal_id, known, "WATCH", opinion.reasons, opinion.p_value)
+        return self.decisions.verdict(event.withdrawal_id, known, "WATCH", opinion.reasons, event.occurred_at_ms, opinion.p_value)
 
-    def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, *, subject: bool) -> tuple[Finding, ...]:
+    def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
         """The opinion's reasons as findings. What concerns the wallet is tied to the wallet, all else to the address."""
-        loss = None
-        if subject:
-            amount_minor = self.decisions.minor(event.asset, event.amount)
-            loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
         findings = []
         for reason in opinion.reasons:
             keys = (f"wallet:{event.wallet_id}",) if reason.rule == "wallet_outflow" else (f"address:{known.destination}",)
             findings.append(Finding(reason.rule, reason.detail, event.occurred_at_ms, keys, reason.p_value, loss))
         return tuple(findings)
 
-    def _more_than_held(self, event: Withdrawal, known: Known) -> tuple[Finding, ...]:
+    def _more_than_held(self, event: Withdrawal, known: Known, amount_minor: int) -> tuple[Finding, ...]:
         if not self.decisions.on("more_than_held"):
             return ()
-        total = self.state.held.totals.get(event.asset)
-        if total is None and event.balance_before is None:
-            return ()
-        amount_minor = self.decisions.minor(event.asset, event.amount)
+        total = self.state.held.total(event.asset)
         if event.balance_before is not None and amount_minor > self.decisions.minor(event.asset, event.balance_before):
             detail = f"{event.amount} {event.asset} asked for, the account had {event.balance_before}"
         elif total is not None and amount_minor > total:
@@ -122,19 +122,27 @@ class Events:
         if known is None:
             self._never_requested(event)
             return
-        status = event.status
+        status, withdrawals = event.status, self.state.withdrawals
         paid_to = event.address if event.tag is None else destination(event.address, event.tag)
-        if not agrees(known, event.asset, paid_to, event.amount, event.tx_id):
-            payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT)
-            known = self._deviates(withdrawal_id, known, payment)
-        self.state.withdrawals.advance(withdrawal_id, known, event)
-        if status in ENDED and known.status not in LEFT:
-            self.decisions.release(f"withdrawal:{withdrawal_id}")
-        elif known.verdict == "HOLD" and status in LEFT and known.status not in LEFT:
-            # It was to be held and left all the same: people must know that it is too late.
-            self.decisions.verdict(withdrawal_id, self.state.withdrawals.by_id[withdrawal_id], "HOLD", ())
+        tx_id = None if status == "failed" else event.tx_id  # a failed step names the transaction that failed: it pays nothing
+        left_before, version_before = known.left, known.version
+        if not agrees(known, event.asset, paid_to, event.amount, tx_id):
+            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT)
+            known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
+        known = withdrawals.advance(withdrawal_id, known, event)
+        if status in ENDED:
+            if not known.left:
+                self.decisions.release(f"withdrawal:{withdrawal_id}")
+        elif known.left and not left_before and known.verdict == "HOLD":
+            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
         if self.state.outflows.waiting:
             self._explain_waiting(withdrawal_id)
+
+    def _too_late(self, withdrawal_id: str, known: Known, at_ms: int, *, told: bool) -> None:
+        """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
+        self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
+        if not told:
+            self.decisions.verdict(withdrawal_id, known, "HOLD", (), at_ms)
 
     def _never_requested(self, event: Withdrawal) -> None:
         """A step of a withdrawal that isn't known. If it was paid already, that is a loss until somebody says otherwise.
@@ -150,13 +158,15 @@ class Events:
             keys = (f"address:{known.destination}", *((f"wallet:{event.wallet_id}",) if event.wallet_id is not None else ()))
             incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss))
             known = msgspec.structs.replace(known, incident_id=incident_id)
-        self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),))
+        known = self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),), event.occurred_at_ms)
+        if len(self.state.withdrawals.by_id) > self.state.policy.limits.withdrawals + NEVER_REQUESTED_MAX:
+            self.state.withdrawals.unlink(withdrawal_id, self.state.withdrawals.by_id.pop(withdrawal_id))
         self._explain_waiting(withdrawal_id)
 
-    def _deviates(self, withdrawal_id: str, known: Known, payment: Payment) -> Known:
+    def _deviates(self, withdrawal_id: str, known: Known, payment: Payment, paid_minor: int) -> Known:
         """Check what is paid against what was requested; a deviation holds the withdrawal and marks what is paid."""
         decisions = self.decisions
-        paid_minor, asked_minor = decisions.minor(payment.asset, payment.amount), decisions.minor(known.asset, known.amount)
+        asked_minor = decisions.minor(known.asset, known.amount)
         keys: tuple[str, ...] = (f"address:{payment.destination}",)
         if payment.wallet_id is not None:
             keys += (f"wallet:{payment.wallet_id}",)
@@ -166,15 +176,16 @@ class Events:
             if decisions.on(deviation.rule) and (deviation.rule, deviation.detail) not in told:
                 loss = Subject(deviation.mark_id, withdrawal_id, known.account_id, known.owner, payment.asset, paid_minor, known.provider_id)
                 findings.append(Finding(deviation.rule, deviation.detail, payment.at_ms, keys, None, loss))
-        if not findings:
-            return known
         if payment.left:
-            known = msgspec.structs.replace(known, status="broadcast")
-        return decisions.hold(withdrawal_id, known, tuple(findings))
+            known = msgspec.structs.replace(known, left=True)
+            if payment.tx_id is not None:
+                known = self.state.withdrawals.link(withdrawal_id, known, payment.tx_id, payment.destination)
+        return decisions.hold(withdrawal_id, known, tuple(findings)) if findings else known
 
     def outflow(self, entry: OutflowEntry) -> None:
         """What was seen leaving: it must serve a known withdrawal, or wait until that is proven or refuted."""
         event = entry.event
+        self.decisions.minor(event.asset, event.amount)  # refused here and now if it can't be placed
         if event.internal:
             return
         if not self._serve(event) and self.decisions.on("outflow_without_request"):
@@ -185,20 +196,43 @@ class Events:
                 self._without_request(crowded.outflow, "too many outflows wait for their requests")
 
     def _serve(self, event: Outflow) -> bool:
-        """Whether a known withdrawal explains the outflow; if so what is paid is checked against it."""
+        """Whether a known withdrawal explains the outflow; if so what was seen leaving for it is checked against it."""
         paid_to = destination(event.address, event.tag)
-        withdrawals = self.state.withdrawals
-        withdrawal_id = event.withdrawal_id or withdrawals.paid_by(event.tx_id, paid_to)
-        known = withdrawals.by_id.get(withdrawal_id) if withdrawal_id is not None else None
-        if withdrawal_id is None or known is None:
+        withdrawals, paid_minor = self.state.withdrawals, self.decisions.minor(event.asset, event.amount)
+        if event.withdrawal_id is not None:
+            ids: tuple[str, ...] = (event.withdrawal_id,) if event.withdrawal_id in withdrawals.by_id else ()
+        else:
+            ids = tuple(known_id for known_id in withdrawals.paid_by(event.tx_id, paid_to) if known_id in withdrawals.by_id)
+        if not ids:
             return False
-        after = known
-        if not agrees(known, event.asset, paid_to, event.amount, event.tx_id):
-            payment = Payment(event.asset, paid_to, event.amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
-            after = self._deviates(withdrawal_id, known, payment)
-        if after.tx_id is None:
-            withdrawals.put(withdrawal_id, msgspec.structs.replace(after, tx_id=event.tx_id))
+        unserved = [known_id for known_id in ids if withdrawals.by_id[known_id].on_chain_minor == 0] or [ids[0]]
+        asked = {known_id: self.decisions.minor(withdrawals.by_id[known_id].asset, withdrawals.by_id[known_id].amount) for known_id in unserved}
+        exact = [known_id for known_id in unserved if asked[known_id] == paid_minor and withdrawals.by_id[known_id].asset == event.asset]
+        if len(unserved) > 1 and not exact and paid_minor <= sum(asked.values()):
+            for known_id in unserved:  # one output pays several withdrawals of a batch
+                self._seen_on_chain(known_id, event, paid_to, asked[known_id])
+        else:
+            self._seen_on_chain((exact or unserved)[0], event, paid_to, paid_minor)
         return True
+
+    def _seen_on_chain(self, withdrawal_id: str, event: Outflow, paid_to: str, paid_minor: int) -> None:
+        """So much was seen leaving for a withdrawal. Several outputs of its transaction add up; another transaction is judged for itself."""
+        withdrawals = self.state.withdrawals
+        known = withdrawals.by_id[withdrawal_id]
+        left_before, version_before = known.left, known.version
+        if known.on_chain_minor and event.tx_id == known.tx_id and paid_to == known.destination:
+            paid_minor += known.on_chain_minor
+        amount = event.amount if not known.on_chain_minor else f"{paid_minor} smallest units in several outputs"
+        asset_told = known.amount if known.asset == event.asset and self.decisions.minor(known.asset, known.amount) == paid_minor else amount
+        if not agrees(known, event.asset, paid_to, asset_told, event.tx_id):
+            payment = Payment(event.asset, paid_to, amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
+            known = self._deviates(withdrawal_id, known, payment, paid_minor)
+        known = withdrawals.link(withdrawal_id, known, event.tx_id, paid_to)
+        on_chain_minor = max(known.on_chain_minor, paid_minor)
+        known = msgspec.structs.replace(known, left=True, on_chain_minor=on_chain_minor, tx_id=known.tx_id or event.tx_id)
+        withdrawals.put(withdrawal_id, known)
+        if known.verdict == "HOLD" and not left_before:
+            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
 
     def _explain_waiting(self, withdrawal_id: str) -> None:
         """A withdrawal appeared or was paid: an outflow may have waited for it."""
@@ -220,7 +254,13 @@ class Events:
         paid_to = destination(outflow.address, outflow.tag)
         amount_minor = self.decisions.minor(outflow.asset, outflow.amount)
         loss = Subject(
-            f"outflow:{outflow.tx_id} {paid_to}", outflow.withdrawal_id, None, outflow.owner, outflow.asset, amount_minor, outflow.provider_id
+            f"outflow:{outflow.tx_id} {outflow.event_id}",
+            outflow.withdrawal_id,
+            None,
+            outflow.owner,
+            outflow.asset,
+            amount_minor,
+            outflow.provider_id,
         )
         detail = f"{outflow.amount} {outflow.asset} left wallet {outflow.wallet_id} to {paid_to} in transaction {outflow.tx_id}: {why}"
         keys = (f"address:{paid_to}", f"wallet:{outflow.wallet_id}")
@@ -240,6 +280,12 @@ class Events:
             loss = Subject(f"posting:{event.posting_id}", None, event.account_id, event.owner, event.asset, amount_minor)
             key = f"batch:{event.batch_id}" if event.batch_id is not None else f"asset:{event.asset}"
             self.decisions.finding(Finding("more_than_held", detail, event.occurred_at_ms, (key,), None, loss))
+
+    def balances_read(self) -> None:
+        """After progress: from when all balances were read once, their sums are what the exchange holds."""
+        held = self.state.held
+        if not held.complete:
+            held.complete = self.state.sources.proven_until_ms("balances", self.state.partitions.get("balances", 0)) >= 0
 
     def balance(self, entry: BalanceEntry) -> None:
         """The newest balance of a wallet."""
@@ -286,6 +332,16 @@ class Events:
     def refused(self, subject_id: str, why: str) -> None:
         """Say that an event changed nothing, and why."""
         self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="refused", subject_id=subject_id, detail=why))
+
+    def unplaced(self, entry: Any, why: str) -> None:
+        """An event that this term's policy can't place, as when intake already knows an asset that the core doesn't: people must look at it."""
+        event = entry.event
+        self.refused(event.event_id, f"{entry.source}@{entry.offset}: {why}")
+        if isinstance(event, Withdrawal):
+            self.decisions.unscored(event.withdrawal_id, event.account_id, ReasonGiven("rejected", why))
+        elif isinstance(event, Outflow):
+            withdrawal_id = event.withdrawal_id or f"unreadable:{entry.source}@{entry.offset}"
+            self.decisions.unscored(withdrawal_id, None, ReasonGiven("rejected", why))
 
     def archived(self, entry: AccountEventEntry | WalletEventEntry | HoldingEntry) -> None:
         """Kept in the journal and counted; no rule of this version reads it."""

@@ -22,12 +22,15 @@ class Held:
         self.balances: dict[str, WalletBalance] = {}
         self.totals: dict[str, int] = {}
         self.batches: dict[str, int] = {}
+        self.complete = False
+        self.overflown = False
 
     def set_balance(self, wallet_id: str, asset: str, amount_minor: int, at_ms: int, limit: int) -> bool:
         """Take a newer balance; False when the table is full and the wallet is new, which the caller must tell people."""
         key = f"{wallet_id} {asset}"
         known = self.balances.get(key)
         if known is None and len(self.balances) >= limit:
+            self.overflown = True
             return False
         if known is None or at_ms >= known.at_ms:
             self.totals[asset] = self.totals.get(asset, 0) + amount_minor - (known.amount_minor if known is not None else 0)
@@ -35,8 +38,11 @@ class Held:
         return True
 
     def total(self, asset: str) -> int | None:
-        """What all wallets hold of an asset, in minor units; None while no balance was told."""
-        return self.totals.get(asset)
+        """What all wallets hold of an asset, in minor units.
+
+        None while no balance of it was told, until all balances were read once, and from when one could not be kept: a part isn't the whole.
+        """
+        return self.totals.get(asset) if self.complete and not self.overflown else None
 
     def credit(self, asset: str, amount_minor: int, batch_id: str | None) -> int:
         """What one batch has credited of an asset so far, this credit included."""

@@ -57,16 +57,14 @@ class Drain(msgspec.Struct):
     base_minor_per_minute: float = 0.0
     at_ms: int = 0
 
-    def decay(self, now_ms: int, half_life_ms: int) -> None:
-        """Bring the rate to now."""
-        if now_ms > self.at_ms:
-            self.base_minor_per_minute *= exp(-LN2 * ((now_ms - self.at_ms) / half_life_ms))
-            self.at_ms = now_ms
+    def rate(self, now_ms: int, half_life_ms: int) -> float:
+        """The rate now. Asking changes nothing: how often somebody looks must not show in the state."""
+        return self.base_minor_per_minute * exp(-LN2 * (max(0, now_ms - self.at_ms) / half_life_ms))
 
     def add(self, base_minor: int, now_ms: int, half_life_ms: int) -> None:
         """A mark of that value was made now."""
-        self.decay(now_ms, half_life_ms)
-        self.base_minor_per_minute += float(base_minor) * (LN2 * MINUTE_MS / half_life_ms)
+        self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
+        self.at_ms = max(self.at_ms, now_ms)
 
 
 class Marks:
@@ -112,16 +110,21 @@ class Marks:
         return money.value_base_minor(amount_minor, self.decimals(asset), price, self.decimals(self.policy.base_currency))
 
     def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> MarkState | None:
-        """Mark a loss; None when it is marked already."""
+        """Mark a loss; None when at least as much of it is marked already. A larger loss replaces the mark and stays with its incident."""
         known = self.by_id.get(subject.mark_id)
-        if known is not None and not known.released:
-            return None
+        stands = known is not None and not known.released
+        if known is not None and stands:
+            if subject.amount_minor <= known.subject.amount_minor:
+                return None
+            self._give_back(known)
+            incident_id = known.incident_id
         version = 1 if known is None else known.version + 1
         mark = self._held(subject, cause, incident_id, version, now_ms)
-        if mark.base_minor is not None:
-            self.drain.add(mark.base_minor, now_ms, self.policy.drain_half_life_ms)
-        self.suspected += 1
-        self.released -= known is not None
+        grown = (mark.base_minor or 0) - ((known.base_minor or 0) if known is not None and stands else 0)
+        if grown > 0:
+            self.drain.add(grown, now_ms, self.policy.drain_half_life_ms)
+        self.suspected += not stands
+        self.released -= known is not None and not stands
         return mark
 
     def _held(self, subject: Subject, cause: Cause, incident_id: str, version: int, now_ms: int) -> MarkState:
@@ -157,12 +160,15 @@ class Marks:
         self.unpriced.pop(mark.subject.mark_id, None)
         self._add(mark, -1)
 
-    def reprice(self, asset: str, now_ms: int) -> Iterator[MarkState]:
-        """A price of an asset came: marks that had none are valued and held anew, one by one, as new versions."""
+    def reprice(self, asset: str, now_ms: int) -> Iterator[tuple[MarkState, MarkState]]:
+        """A price of an asset came: marks that had none are valued and held anew, one by one, as new versions; before and after."""
         for mark_id in [mark_id for mark_id in self.unpriced if self.by_id[mark_id].subject.asset == asset]:
             mark = self.by_id[mark_id]
             self._give_back(mark)
-            yield self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1, now_ms)
+            after = self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1, now_ms)
+            if after.base_minor is not None:
+                self.drain.add(after.base_minor, now_ms, self.policy.drain_half_life_ms)
+            yield mark, after
 
     def _add(self, mark: MarkState, sign: int) -> None:
         amount, base, uncovered = mark.subject.amount_minor, mark.base_minor, mark.uncovered_base_minor
@@ -175,7 +181,7 @@ class Marks:
     def forget_released(self, limit: int) -> int:
         """Over the limit, released marks go, the oldest first; standing ones never do. Returns how many went."""
         over = len(self.by_id) - limit
-        if over <= 0:
+        if over <= 0 or self.released == 0:
             return 0
         gone = [mark_id for mark_id, mark in self.by_id.items() if mark.released][: over + limit // EVICTED_SHARE]
         for mark_id in gone:

@@ -59,7 +59,7 @@ class Reserve:
     def fund(self, layer_id: str, unit: str, amount_minor: int) -> str | None:
         """Add to a layer; returns why it is refused, or None."""
         layer = self.layers.get(layer_id)
-        if layer is None or layer.unit != unit:
+        if layer is None or layer.unit != unit or all(layer_id != usable.layer_id for usable in self.order):
             return f"no layer {layer_id} in {unit} in the policy"
         layer.funded_minor += amount_minor
         layer.available_minor += amount_minor

@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors.contract import BLOCK_OBSERVATIONS, NO_ROW, Bools, Run, Scores
 from detectors.panel import Panel
-from detectors.registry import make
+from detectors.registry import configure, make
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
@@ -53,6 +53,8 @@ class Scoring:
         self.thresholds = policy.thresholds
         self.off = frozenset(policy.rules_off)
         limits = policy.limits
+        configure(self.panel, young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        self.tables["asset"].limit = max(64, 2 * len(policy.assets))
         for kind, limit in (("account", limits.accounts), ("address", limits.addresses), ("wallet", limits.wallets)):
             self.tables[kind].limit = limit
 

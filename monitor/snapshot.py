@@ -56,6 +56,8 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, Source]
     source_counts: tuple[int, int, int]
     event_id_counts: tuple[int, int]
+    held_complete: bool
+    held_overflown: bool
     layers: dict[str, LayerState]
     prices: dict[str, PriceState]
     sums: dict[str, AssetSums]
@@ -84,7 +86,7 @@ class Frozen(msgspec.Struct, frozen=True):
 
 
 COLUMNS: dict[str, Any] = {
-    "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": str,
+    "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": tuple[str, ...],
     "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
@@ -129,6 +131,8 @@ def _small(state: State) -> Small:
         sources=sources.state(),
         source_counts=(sources.repeats, sources.holes, sources.gaps),
         event_id_counts=(state.event_ids.repeats, state.event_ids.conflicts),
+        held_complete=state.held.complete,
+        held_overflown=state.held.overflown,
         layers=marks.reserve.layers,
         prices=marks.prices,
         sums=marks.sums,
@@ -181,6 +185,7 @@ def _thaw(frozen: Frozen) -> State:
         held.balances[key] = balance
         asset = key.rpartition(" ")[2]
         held.totals[asset] = held.totals.get(asset, 0) + balance.amount_minor
+    held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
     state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
     _thaw_marks(state, small, columns)

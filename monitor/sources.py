@@ -117,9 +117,12 @@ class Sources:
         if source is None or source.next == NEVER_OPENED:
             self.by_name[name] = Source(next=entry.position, log_end=entry.log_end, seen_ms=entry.clock_ms)
             return [Notice("source-opened", name, f"first seen at offset {entry.position}", first_offset=entry.position)]
-        if source.state == "replaced" or (entry.log_end < source.next and entry.clock_ms < source.seen_ms):
-            # The second: it looked at the log before what was heard since. A worker that was stopped and woke up, not another log.
+        if source.state == "replaced":
             return []
+        if entry.log_end < source.next and entry.clock_ms < source.seen_ms:
+            # It looked at the log before what was heard since. A worker that was stopped and woke up, not another log.
+            detail = f"{entry.writer} told of {name} as it was before what was heard since: not taken for its present state"
+            return [Notice("source-opened", name, detail, first_offset=entry.position)]
         source.seen_ms = max(source.seen_ms, entry.clock_ms)
         source.log_end = entry.log_end
         replaced = self._replaced(name, source, entry)

@@ -68,9 +68,20 @@ class State:
         self.rejected_at_ms: list[int] = []
         self.configure(policy)
 
-    def configure(self, policy: Policy) -> None:
-        """Take a new term's policy: it decides from here on."""
+    def configure(self, policy: Policy) -> list[str]:
+        """Take a new term's policy: it decides from here on. Returns what of it is refused, because the ledger stands on it.
+
+        Assets that were once known stay known, with the decimals that they had; the base currency never changes.
+        """
+        known = self.policy
+        refused = [
+            f"asset {name} keeps its {asset.decimals} decimals" for name, asset in known.assets.items() if policy.assets.get(name, asset) != asset
+        ]
+        if policy.base_currency != known.base_currency:
+            refused.append(f"the base currency stays {known.base_currency}")
+        policy = msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency)
         self.policy = policy
         self.event_ids.limit = policy.limits.event_ids
         self.scoring.configure(policy)
         self.marks.configure(policy)
+        return refused

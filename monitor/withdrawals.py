@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import ReasonGiven, VerdictKind
 from monitor.contracts.withdrawals import Status, Withdrawal
 from monitor.entities import EVICTED_SHARE
 
+PAYMENTS_MAX = 8
 LEFT: frozenset[Status] = frozenset({"broadcast", "confirmed"})
 ENDED: frozenset[Status] = frozenset({"failed", "cancelled"})
 RANK: dict[VerdictKind, int] = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
@@ -24,7 +26,11 @@ def destination(address: str, tag: str | None) -> str:
 
 
 class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One withdrawal as its request and later steps told it. Replaced, never changed, so that a snapshot is a shallow copy."""
+    """One withdrawal as its request and later steps told it. Replaced, never changed, so that a snapshot is a shallow copy.
+
+    `left`: some step or outflow said that it left, which no later step takes back; `on_chain_minor`: what was seen leaving for it;
+    `payments`: the keys under which it is found in `Withdrawals.by_payment`.
+    """
 
     account_id: str
     asset: str
@@ -40,13 +46,16 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     version: int = 0
     reasons: tuple[ReasonGiven, ...] = ()
     incident_id: str | None = None
+    left: bool = False
+    on_chain_minor: int = 0
+    payments: tuple[str, ...] = ()
 
 
 def known_from(event: Withdrawal) -> Known:
     """What the first event of a withdrawal tells."""
     return Known(
         event.account_id, event.asset, event.amount, destination(event.address, event.tag), event.status, event.owner,
-        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id,
+        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT,
     )  # fmt: skip
 
 
@@ -83,7 +92,7 @@ class Deviation(msgspec.Struct, frozen=True):
 
 def deviations(withdrawal_id: str, known: Known, payment: Payment, paid_minor: int, asked_minor: int) -> Iterator[Deviation]:
     """Compare what is paid with what was requested: destination and asset, amount, and that only one transaction pays it."""
-    loss = f"withdrawal:{withdrawal_id}"
+    loss = f"withdrawal:{withdrawal_id}" if payment.asset == known.asset else f"withdrawal:{withdrawal_id}:{payment.asset}"
     if payment.destination != known.destination or payment.asset != known.asset:
         detail = f"requested {known.asset} to {known.destination}, paid {payment.asset} to {payment.destination}"
         yield Deviation("redirect", detail, loss)
@@ -95,12 +104,17 @@ def deviations(withdrawal_id: str, known: Known, payment: Payment, paid_minor: i
         yield Deviation("double_payout", f"transactions {known.tx_id} and {payment.tx_id} both pay it", f"{loss}:{payment.tx_id}")
 
 
+def payment_key(tx_id: str, paid_to: str) -> str:
+    """Under which a payment is known: a transaction and where it pays to."""
+    return f"{tx_id} {paid_to}"
+
+
 class Withdrawals:
-    """Known withdrawals by id, and which one a payment (transaction and destination) serves."""
+    """Known withdrawals by id, and which ones a payment serves: a batch may pay several withdrawals to one destination."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Known] = {}
-        self.by_payment: dict[str, str] = {}
+        self.by_payment: dict[str, tuple[str, ...]] = {}
         self.unread: dict[str, int] = {}
         self.evicted = 0
 
@@ -116,26 +130,44 @@ class Withdrawals:
     def put(self, withdrawal_id: str, known: Known) -> None:
         """Keep the newest picture of a withdrawal."""
         self.by_id[withdrawal_id] = known
-        if known.tx_id is not None:
-            self.by_payment[f"{known.tx_id} {known.destination}"] = withdrawal_id
 
-    def paid_by(self, tx_id: str, paid_to: str) -> str | None:
-        """The withdrawal that this payment serves, if one is known."""
-        return self.by_payment.get(f"{tx_id} {paid_to}")
+    def link(self, withdrawal_id: str, known: Known, tx_id: str, paid_to: str) -> Known:
+        """A payment serves this withdrawal. More than a few differing ones are findings already, and are not followed."""
+        key = payment_key(tx_id, paid_to)
+        if key in known.payments or len(known.payments) == PAYMENTS_MAX:
+            return known
+        self.by_payment[key] = (*self.by_payment.get(key, ()), withdrawal_id)
+        return replace(known, payments=(*known.payments, key))
+
+    def unlink(self, withdrawal_id: str, known: Known) -> None:
+        """Nothing is known to serve this withdrawal any more."""
+        for key in known.payments:
+            others = tuple(other for other in self.by_payment.get(key, ()) if other != withdrawal_id)
+            if others:
+                self.by_payment[key] = others
+            else:
+                self.by_payment.pop(key, None)
+
+    def paid_by(self, tx_id: str, paid_to: str) -> tuple[str, ...]:
+        """The withdrawals that this payment serves, as far as known."""
+        return self.by_payment.get(payment_key(tx_id, paid_to), ())
 
     def advance(self, withdrawal_id: str, known: Known, event: Withdrawal) -> Known:
-        """The picture after a step. A failed one frees the transaction: the retry is another and no double payout."""
-        tx_id = event.tx_id or known.tx_id
+        """The picture after a step. A failed one that wasn't seen on chain frees its transaction: the retry is another and no double payout."""
         # Asked for again, it doesn't go back; cancelled, it stays so, and paying it all the same is a deviation.
         status = known.status if event.status == "requested" or known.status == "cancelled" else event.status
-        if event.status == "failed" and known.tx_id is not None:
-            self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
-            tx_id = None
-        elif tx_id != known.tx_id:
-            self.by_payment[f"{tx_id} {known.destination}"] = withdrawal_id
+        tx_id = known.tx_id
+        if event.status == "failed":
+            if known.on_chain_minor == 0:
+                self.unlink(withdrawal_id, known)
+                known, tx_id = replace(known, payments=()), None
+        elif event.tx_id is not None and event.tx_id != tx_id:
+            tx_id = event.tx_id
+            known = self.link(withdrawal_id, known, tx_id, known.destination)
         after = Known(
             known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
-            event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons, known.incident_id,
+            event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons,
+            known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments,
         )  # fmt: skip
         self.by_id[withdrawal_id] = after
         return after
@@ -146,7 +178,5 @@ class Withdrawals:
         if over <= 0:
             return
         for withdrawal_id in list(islice(self.by_id, over + limit // EVICTED_SHARE)):
-            known = self.by_id.pop(withdrawal_id)
-            if known.tx_id is not None:
-                self.by_payment.pop(f"{known.tx_id} {known.destination}", None)
+            self.unlink(withdrawal_id, self.by_id.pop(withdrawal_id))
             self.evicted += 1

@@ -3,11 +3,15 @@
 The minimal one has the required fields only; the full one has every field. Called by `monitor.contracts.schema`.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 _AT_MS = 1_760_000_000_000
 _BITCOIN_ADDRESS = "bc1qxy2kgdygjrsqtzq2n0yrf2493p83kkfjhx0wlh"
 _TX_ID = "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
+
+
+_numbers = itertools.count(1_001, 2)
 
 
 class Example(NamedTuple):
@@ -18,8 +22,10 @@ class Example(NamedTuple):
 
 
 def _example(minimal: dict[str, Any], optional: dict[str, Any]) -> Example:
-    event = {"event_id": "evt-7f3a", "occurred_at_ms": _AT_MS}
-    return Example(event | minimal, event | {"schema_version": 1} | minimal | optional)
+    number = next(_numbers)
+    event = {"occurred_at_ms": _AT_MS}
+    full = {"event_id": f"evt-{number + 1}"} | event | {"schema_version": 1} | minimal | optional
+    return Example({"event_id": f"evt-{number}"} | event | minimal, full)
 
 
 EXAMPLES: dict[str, Example] = {
@@ -56,7 +62,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "prices": _example({"asset": "BTC", "price": "17250000.5", "price_source": "index-1"}, {}),
     "reserves": _example(
-        {"layer_id": "cash", "action": "fund", "unit": "JPY", "amount": "5000000000"}, {"reason": "yearly funding"}
+        {"layer_id": "liability-reserve", "action": "fund", "unit": "JPY", "amount": "5000000000"}, {"reason": "yearly funding"}
     ),
     "providers": _example(
         {"provider_id": "custodian-1", "name": "Custodian One", "role": "custodian", "standing": "registered"},

@@ -20,4 +20,6 @@ class Outflow(Event, frozen=True, kw_only=True, gc=False):
     withdrawal_id: Annotated[Id | None, Meta(description="The withdrawal it claims to serve, if any.")] = None
     provider_id: Id | None = None
     owner: Owner = "customer"
-    internal: Annotated[bool, Meta(description="The exchange moves assets between wallets of its own.")] = False
+    internal: Annotated[
+        bool, Meta(description="The exchange moves assets between wallets of its own: nothing is checked. Who may set it can hide a theft.")
+    ] = False

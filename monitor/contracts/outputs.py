@@ -34,7 +34,9 @@ class ReasonGiven(msgspec.Struct, frozen=True, gc=False):
 class Verdict(Output, frozen=True, kw_only=True, gc=False):
     """What is decided about one withdrawal. A later event that changes it makes a new version."""
 
-    withdrawal_id: Id
+    withdrawal_id: Annotated[
+        Id, Meta(description='"unreadable:topic/partition@offset" where a refused record has no id that can be read; then the key too.')
+    ]
     account_id: Id | None
     version: Annotated[int, Meta(ge=1)]
     verdict: VerdictKind
@@ -44,9 +46,9 @@ class Verdict(Output, frozen=True, kw_only=True, gc=False):
     asset: Id | None = None
     amount: Amount | None = None
     incident_id: Id | None = None
-    too_late: Annotated[bool, Meta(description="HOLD after the broadcast.")] = False
-    late: Annotated[bool, Meta(description="Folded from a backlog: the event was older than the policy's late_after_ms.")] = False
-    occurred_at_ms: TimeMs | None = None
+    too_late: Annotated[bool, Meta(description="HOLD of what has left already, whatever the mode.")] = False
+    late: Annotated[bool, Meta(description="Decided from a backlog: the event that caused it was older than the policy's late_after_ms.")] = False
+    occurred_at_ms: Annotated[TimeMs | None, Meta(description="When it was requested; none if that could not be read.")] = None
     policy_version: int
 
 
@@ -124,7 +126,12 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     marked_base_amount: Amount
     uncovered_base_amount: Amount
     at_least: Annotated[bool, Meta(description="Something marked has no price: the totals are lower bounds.")]
-    exhausted: bool
+    exhausted: Annotated[
+        bool,
+        Meta(
+            description="Something is marked and nothing is available. A mark keeps the layers that it was made on: later funding carries later marks."
+        ),
+    ]
     drain_base_amount_per_minute: Annotated[Amount, Meta(description="Newly marked value per minute, decayed with the policy's half-life.")]
     seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
 
