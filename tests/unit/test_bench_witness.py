@@ -53,11 +53,13 @@ def reader(records: list[Read]) -> TopicReader:
 
 async def test_verdicts_count_once_each_with_repeats_dropped() -> None:
     heartbeat = Read(0, 2, 0, b'{"kind":"heartbeat","decided_at_ms":1,"term":"t","journal_offset":3}', [("offset", b"3"), ("index", b"0")])
-    records = [verdict(0, "a", (1, 0)), verdict(1, "b", (2, 0)), heartbeat, verdict(3, "a", (1, 0)), verdict(4, "a", (4, 0), 2, "HOLD")]
+    firsts = [verdict(0, "a", (1, 0)), verdict(1, "b", (2, 0)), heartbeat]
+    again = [heartbeat._replace(offset=3), verdict(4, "a", (1, 0)), verdict(5, "a", (4, 0), 2, "HOLD")]
+    records = firsts + again
     verdicts = Verdicts("verdicts", {})
     assert await verdicts.wait_for(reader(records), {"a", "b"}, 1.0) == set()
     assert verdicts.appended_ms == {"a": 1_000, "b": 1_001}
-    assert (verdicts.repeats, verdicts.odd) == (1, {"a"})
+    assert (verdicts.repeats, verdicts.odd) == (2, {"a"})
 
 
 async def test_a_withdrawal_without_verdict_is_missing() -> None:
