@@ -373,9 +373,10 @@ class Demo:
 
 
 def _refold(comparison: Comparison) -> str:
-    if comparison.equal and comparison.unpublished == 0:
-        return f"the journal folded again offline gives the same {comparison.compared:,} outputs, byte for byte (SHA-256 {comparison.folded_sha256})"
-    return f"the journal folded again offline differs in {comparison.differences_count} place(s), {comparison.unpublished} unpublished: {'; '.join(comparison.differences)}"
+    if comparison.equal:
+        after = f"; {comparison.unpublished} more belong to entries that came as the worker stopped" if comparison.unpublished else ""
+        return f"the journal folded again offline gives the same {comparison.compared:,} outputs, byte for byte (SHA-256 {comparison.folded_sha256}){after}"
+    return f"the journal folded again offline differs in {comparison.differences_count} place(s): {'; '.join(comparison.differences)}"
 
 
 async def _watch(worker: ChildProcess) -> None:
