@@ -51,6 +51,8 @@ class Outflows:
     def claimed(self, withdrawal_id: str, payment: str | None) -> list[Outflow]:
         """The waiting outflows that a withdrawal explains, by their claim or by the payment ("transaction destination"); they wait no longer."""
         clues = (_claim(withdrawal_id),) if payment is None else (_claim(withdrawal_id), payment)
+        if self._by_clue.keys().isdisjoint(clues):
+            return []
         numbers = sorted(number for clue in clues for number in self._by_clue.get(clue, ()))
         return [self._take(number).outflow for number in numbers]
 
