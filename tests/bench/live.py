@@ -45,6 +45,7 @@ class Watch:
     def __init__(self, bootstrap: str) -> None:
         self.seen: dict[str, Seen] = {}
         self.odd: set[str] = set()
+        self._highest: dict[int, tuple[int, int]] = {}
         self._wanted = 0
         self._complete = asyncio.Event()
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, check_crcs=False)
@@ -71,6 +72,11 @@ class Watch:
                 at_s = time.monotonic()
                 for records in fetched.values():
                     for record in records:
+                        headers = dict(record.headers)
+                        place = int(headers["offset"]), int(headers["index"])
+                        if place <= self._highest.get(record.partition, (-1, -1)):
+                            continue  # a repeat: after a kill, of verdicts from before this run too
+                        self._highest[record.partition] = place
                         said = decode_verdict(record.value)
                         if said.version and said.verdict != "CLEAR":
                             self.odd.add(said.withdrawal_id)
@@ -146,7 +152,9 @@ async def owner_killed(exchange: Exchange, reader: TopicReader, results: Results
         live, watch = await _run(exchange, reader, results, f"kill -9, repeat {repeat}", RATES[-1], BEFORE_KILL_SECONDS + AFTER_KILL_SECONDS)
         killed_s, killed_ms = await killing
         after = sorted(
-            (seen.at_s, seen.at_s - live.scheduled_s[name]) for name, seen in watch.seen.items() if seen.appended_ms > killed_ms + SESSION_DEAD_MS
+            (seen.at_s, seen.at_s - live.scheduled_s[name])
+            for name, seen in watch.seen.items()
+            if name in live.scheduled_s and seen.appended_ms > killed_ms + SESSION_DEAD_MS
         )
         results.sample("kill -9 of the core's owner, to the first new verdict", "s", after[0][0] - killed_s if after else math.inf, "<= 15")
         behind = [at_s for at_s, wait_s in after if wait_s > LAG_SECONDS_MAX]
