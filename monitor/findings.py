@@ -45,7 +45,6 @@ RULES: dict[str, Rule] = {
     "hole": Rule("Records are missing and reading again did not help", "critical", "undecided"),
     "blind": Rule("Nothing is heard of a source", "warning", "undecided"),
 }
-ABSENCE_RULES = ("outflow_without_request",)
 
 
 class Subject(msgspec.Struct, frozen=True):

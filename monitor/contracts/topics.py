@@ -2,7 +2,7 @@
 
 import msgspec
 
-from monitor.contracts import journal, outputs
+from monitor.contracts import outputs
 from monitor.contracts.account_events import AccountEvent
 from monitor.contracts.balances import Balance
 from monitor.contracts.base import Event
@@ -65,4 +65,3 @@ OUTPUTS: tuple[OutputTopic, ...] = (
 )
 
 INPUT_BY_NAME = {topic.name: topic for topic in INPUTS}
-JOURNAL_ENTRIES = journal.JournalEntry
