@@ -78,7 +78,7 @@ schemas: $(READY)
 	$(BIN)/python -m monitor.contracts.schema deploy/schemas
 
 lock: $(UV)
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra demo --group dev \
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra demo --extra study --group dev \
 		--output-file requirements.lock pyproject.toml
 
 clean:
