@@ -3,7 +3,7 @@
 Nothing of money or exchanges: rows, times and numbers. Called by `monitor.scoring`; implemented by every file of the registry.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,35 +20,48 @@ BLOCK_OBSERVATIONS = 256
 NO_ROW = -1
 """Row of an entity that the observation does not have."""
 
+KINDS = ("account", "address", "asset", "wallet", "provider")
+"""Kinds of entities with a row each; a table of another kind of detector has none of its own."""
 
-class Run:
-    """n observations in order, as columns of equal length; a run never crosses the end of a block.
+Scope = Literal["account", "address", "device", "network", "api_key", "batch", "wallet", "asset", "provider", "everything"]
+"""What a detector observes: whose past it compares an observation with."""
+Family = Literal["account_takeover", "mass_takeover", "wallet_drain", "provider_compromise", "multivariate"]
+"""Which kind of attack or failure a detector looks for."""
 
-    Attributes
-    ----------
-    time_ms : int64 [n]
-        Event time; not monotone (events of two sources meet in any order).
-    account, address, asset, wallet : int32 [n]
-        Row of the entity, assigned by `monitor.entities`; `wallet` is NO_ROW where unknown.
-    amount : float64 [n]
-        Amount in units of the asset; finite and positive.
-    amount_base : float64 [n]
-        Amount in the base currency; NaN while no price is known.
-    """
 
-    __slots__ = ("account", "address", "amount", "amount_base", "asset", "time_ms", "wallet")
+OBSERVATION = np.dtype([
+    ("time_ms", np.int64), ("amount", np.float64), ("amount_base", np.float64), ("balance_share", np.float64), ("wallet_share", np.float64),
+    ("security_age_ms", np.int64), ("device", np.int64), ("network", np.int64), ("country", np.int64), ("api_key", np.int64),
+    ("batch", np.int64), ("account", np.int32), ("address", np.int32), ("asset", np.int32), ("wallet", np.int32), ("provider", np.int32),
+    ("second_factor", np.int32),
+])  # fmt: skip
+"""One observation: numbers about a requested withdrawal.
 
-    def __init__(self, time_ms: Ints, account: Rows, address: Rows, asset: Rows, wallet: Rows, amount: Floats, amount_base: Floats) -> None:
-        self.time_ms = time_ms
-        self.account = account
-        self.address = address
-        self.asset = asset
-        self.wallet = wallet
-        self.amount = amount
-        self.amount_base = amount_base
+time_ms: event time; not monotone (events of two sources meet in any order). amount: in units of the asset, finite and positive;
+amount_base: in the base currency, NaN while no price is known. balance_share, wallet_share: amount over what the account, or the wallet,
+held of the asset before, NaN where unknown. security_age_ms: since the newest security change of the account (password, second factor,
+device, API key, email), -1 where none is known. device, network, country, api_key, batch: 64-bit digests of names, 0 where unknown: they are
+compared, never listed, so they need no row. account, address, asset, wallet, provider: rows of entities, assigned by
+`monitor.entities`; wallet and provider are NO_ROW where unknown. second_factor: a place in SECOND_FACTORS.
+"""
 
-    def __len__(self) -> int:
-        return len(self.time_ms)
+SECOND_FACTORS = ("unknown", "none", "sms", "totp", "passkey")
+"""How the second factor was given, the weaker first; 0 is unknown."""
+
+Run = npt.NDArray[np.void]
+"""n observations in order, structured [n] of OBSERVATION; a run never crosses the end of a block."""
+
+
+def observations(n: int, **columns: npt.ArrayLike) -> Run:
+    """A run of n observations from columns; those not given are unknown: NaN, -1 or 0."""
+    run: Run = np.zeros(n, OBSERVATION)
+    for name in ("amount_base", "balance_share", "wallet_share"):
+        run[name] = np.nan
+    run["security_age_ms"] = -1
+    run["wallet"] = run["provider"] = NO_ROW
+    for name, column in columns.items():
+        run[name] = column
+    return run
 
 
 class Scores:
@@ -80,17 +93,20 @@ class Detector(Protocol):
 
     *Facts* (counts, windows, last seen) take every observation at once, in `fold`; *baselines* (means, histograms, trees)
     learn in `learn`, which the caller calls once at the end of each block with all of the block's observations, in order.
+    A baseline may also learn at once where the kernel itself weighs the observation by how unsuspicious it is.
     Deterministic: + - * / and sqrt, sums in a stated order, exp and log from `detectors.elementary`.
     """
 
     name: str
+    scope: Scope
+    family: Family
     part_names: tuple[str, ...]
 
     def reserve(self, rows: dict[str, int]) -> None:
-        """Grow tables so that each entity kind ("account", "address", "asset", "wallet") has at least that many rows."""
+        """Grow tables so that each entity kind of KINDS has at least that many rows."""
 
     def fold(self, run: Run, inputs: Floats) -> Scores:
-        """Take a run into the facts and score it against the baselines. `inputs` is float64 [n, 17] from the observer."""
+        """Take a run into the facts and score it against the baselines. `inputs` is float64 [n, k] from the observer, a column per name of its INPUT_NAMES."""
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
         """Update the baselines at the end of a block from the observations whose `teach` is set."""

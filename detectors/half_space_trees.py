@@ -8,7 +8,7 @@ sum of what each split adds, which explains it. Made by the registry.
 import numpy as np
 import numpy.typing as npt
 
-from detectors.contract import Arrays, Bools, Floats, Rows, Run, Scores
+from detectors.contract import Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
 from detectors.half_space_trees_kernel import NODES, grow_tree, learn_block, score_run
 from detectors.tables import restore_fixed, restore_together
 from detectors.tail import Calibration
@@ -36,6 +36,8 @@ class HalfSpaceTrees:
     """
 
     name = "half_space_trees"
+    scope: Scope = "everything"
+    family: Family = "multivariate"
 
     def __init__(self, input_names: tuple[str, ...], seed: int = SEED) -> None:
         self.part_names = input_names
@@ -53,7 +55,7 @@ class HalfSpaceTrees:
         """Nothing to grow: no state per entity."""
 
     def fold(self, run: Run, inputs: Floats) -> Scores:
-        """Score a run; parts are what splits on each input add, in decades, float64 [n, 17]."""
+        """Score a run; parts are what splits on each input add, in decades, float64 [n, k]."""
         n = len(run)
         calibration = self._calibration
         scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.zeros(inputs.shape))

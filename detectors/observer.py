@@ -80,12 +80,11 @@ class Observer:
             table.reserve(rows.get(kind, 0))
 
     def observe(self, run: Run) -> Floats:
-        """Take a run into the facts; its inputs, float64 [n, 17], each in [0, 1)."""
+        """Take a run into the facts; its inputs, float64 [n, k], each in [0, 1)."""
         inputs: Floats = np.empty((len(run), len(self.INPUT_NAMES)))
         tables = self._tables
         observe(
-            run.time_ms, run.account, run.address, run.asset, run.amount, run.amount_base,
-            tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._pairs, self._numbers,
+            run, tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._pairs, self._numbers,
             self._tail_bins.bins, inputs, self._notes,
         )  # fmt: skip
         return inputs
@@ -94,8 +93,7 @@ class Observer:
         """Teach the baselines at the end of a block, and make room in the pair table for the next one."""
         tables = self._tables
         teach_baselines(
-            block.time_ms, block.account, block.address, block.asset, teach,
-            tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._notes,
+            block, teach, tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._notes,
         )  # fmt: skip
         self._numbers[FILLED] = 0
         self._numbers[BLOCKS] += 1

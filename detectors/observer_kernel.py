@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.compiled import inlined, kernel
-from detectors.contract import Bools, Floats, Ints, Rows
+from detectors.contract import Bools, Floats, Ints, Run
 from detectors.elementary import exp, log
 from detectors.pair_kernel import pair_slot
 from detectors.tables import Table
@@ -81,23 +81,23 @@ def hour_of(time_ms: int) -> int:
 
 @kernel
 def observe(
-    time_ms: Ints, account_rows: Rows, address_rows: Rows, asset_rows: Rows, amounts: Floats, amounts_base: Floats,
-    accounts: Table, addresses: Table, assets: Table, everyone_rows: Table, pairs: Table, numbers: Ints,
+    run: Run, accounts: Table, addresses: Table, assets: Table, everyone_rows: Table, pairs: Table, numbers: Ints,
     bins: npt.NDArray[np.uint8], inputs: Floats, notes: Floats,
 ) -> None:  # fmt: skip
-    """Take a run into the facts; write its inputs [n, 17], and its notes into the open block's [256, 6] from numbers[FILLED] on."""
+    """Take a run into the facts; write its inputs [n, k], and its notes into the open block's [256, 6] from numbers[FILLED] on."""
     everyone = everyone_rows[0]
     filled = numbers[FILLED]
-    for i in range(time_ms.size):
-        t = time_ms[i]
-        account = accounts[account_rows[i]]
-        address = addresses[address_rows[i]]
-        asset = assets[asset_rows[i]]
+    for i in range(run.size):
+        t = run[i]["time_ms"]
+        account = accounts[run[i]["account"]]
+        address = addresses[run[i]["address"]]
+        asset = assets[run[i]["asset"]]
+        amount_base = run[i]["amount_base"]
 
         # Level: the amount in base currency; without a price, as far above everybody's mean as above its asset's.
-        log_amount = log(amounts[i])
-        if amounts_base[i] > 0.0:
-            log_level = log(amounts_base[i])
+        log_amount = log(run[i]["amount"])
+        if amount_base > 0.0:
+            log_level = log(amount_base)
             asset["log_price"] = log_level - log_amount
             asset["priced"] = 1
         elif asset["priced"] == 1:
@@ -230,7 +230,7 @@ def observe(
         notes[note, NOTE_GAP_MS] = gap_ms
         notes[note, NOTE_NEW_PAIR] = 1.0 if new_pair else 0.0
         notes[note, NOTE_SCORE] = score
-    numbers[FILLED] = filled + time_ms.size
+    numbers[FILLED] = filled + run.size
 
 
 @inlined
@@ -243,18 +243,17 @@ def learn_moments(row: np.void, value: float, step: float) -> None:
 
 @kernel
 def teach_baselines(
-    time_ms: Ints, account_rows: Rows, address_rows: Rows, asset_rows: Rows, teach: Bools,
-    accounts: Table, addresses: Table, assets: Table, everyone_rows: Table, notes: Floats,
+    block: Run, teach: Bools, accounts: Table, addresses: Table, assets: Table, everyone_rows: Table, notes: Floats,
 ) -> None:  # fmt: skip
     """Teach the baselines from a block's observations that may teach, in order."""
     everyone = everyone_rows[0]
-    for i in range(time_ms.size):
+    for i in range(block.size):
         if not teach[i]:
             continue
-        t = time_ms[i]
-        account = accounts[account_rows[i]]
-        address = addresses[address_rows[i]]
-        asset = assets[asset_rows[i]]
+        t = block[i]["time_ms"]
+        account = accounts[block[i]["account"]]
+        address = addresses[block[i]["address"]]
+        asset = assets[block[i]["asset"]]
         level = notes[i, NOTE_LEVEL]
         log_level = notes[i, NOTE_LOG_LEVEL]
         gap_s = 0.001 * notes[i, NOTE_GAP_MS]

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Detector, Floats, Rows, Run, Scores
+from detectors.contract import BLOCK_OBSERVATIONS, KINDS, OBSERVATION, SECOND_FACTORS, Arrays, Bools, Detector, Floats, Rows, Run, Scores
 from detectors.observer import Observer
 from detectors.panel_kernel import first_refused
 from detectors.tables import check_names, copy_into
 
-KINDS = ("account", "address", "asset", "wallet")
 INPUTS = len(Observer.INPUT_NAMES)
 
 
@@ -45,10 +44,7 @@ class Panel:
         self._rows = np.zeros(len(KINDS), np.int64)
         self._filled = np.zeros(1, np.int64)
         n = BLOCK_OBSERVATIONS
-        self._block = Run(
-            np.zeros(n, np.int64), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32),
-            np.zeros(n, np.float64), np.zeros(n, np.float64),
-        )  # fmt: skip
+        self._block: Run = np.zeros(n, OBSERVATION)
         self._inputs: Floats = np.zeros((n, INPUTS), np.float64)
 
     def reserve(self, rows: Mapping[str, int]) -> None:
@@ -65,7 +61,7 @@ class Panel:
 
         Returns
         -------
-        inputs : float64 [n, 17]
+        inputs : float64 [n, k]
         scores : by detector name
 
         Raises
@@ -77,7 +73,7 @@ class Panel:
         n = len(run)
         if n > self.room:
             raise ValueError(f"a run of {n} observations crosses the block's end: room for {self.room}")
-        refused = first_refused(run.time_ms, run.account, run.address, run.asset, run.wallet, run.amount, run.amount_base, self._rows)
+        refused = first_refused(run, self._rows, len(SECOND_FACTORS))
         if refused >= 0:
             raise ValueError(f"observation {refused} of the run is refused: amount, row or time out of range")
         inputs = self.observer.observe(run)
@@ -147,20 +143,13 @@ class Panel:
         self.room = BLOCK_OBSERVATIONS - int(self._filled[0])
 
     def _own(self) -> Arrays:
-        block = {f"block_{column}": getattr(self._block, column) for column in Run.__slots__}
-        return {"rows": self._rows, "filled": self._filled, "inputs": self._inputs, **block}
+        block = self._block.view(np.uint8).reshape(BLOCK_OBSERVATIONS, OBSERVATION.itemsize)
+        return {"rows": self._rows, "filled": self._filled, "inputs": self._inputs, "block": block}
 
     def _keep(self, run: Run, inputs: Floats) -> None:
         start = BLOCK_OBSERVATIONS - self.room
         end = start + len(run)
-        block = self._block
-        block.time_ms[start:end] = run.time_ms
-        block.account[start:end] = run.account
-        block.address[start:end] = run.address
-        block.asset[start:end] = run.asset
-        block.wallet[start:end] = run.wallet
-        block.amount[start:end] = run.amount
-        block.amount_base[start:end] = run.amount_base
+        self._block[start:end] = run
         self._inputs[start:end] = inputs
         self._filled[0] = end
         self.room -= len(run)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, Detector, Run
+from detectors.contract import BLOCK_OBSERVATIONS, KINDS, Detector, observations
 from detectors.half_space_trees import HalfSpaceTrees
 from detectors.observer import Observer
 from detectors.panel import Panel
@@ -70,8 +70,7 @@ def configure(panel: Panel, *, young_address_ms: int, pairs_max: int) -> None:
 def compile_kernels() -> None:
     """Compile all kernels, or load them from the cache: seconds that a service spends before it takes its first event."""
     panel = make()
-    panel.reserve({"account": 1, "address": 1, "asset": 1, "wallet": 1})
+    panel.reserve(dict.fromkeys(KINDS, 1))
     n = BLOCK_OBSERVATIONS
-    row = np.zeros(n, np.int32)
-    panel.fold(Run(np.arange(n, dtype=np.int64), row, row, row, row, np.ones(n), np.ones(n)))
+    panel.fold(observations(n, time_ms=np.arange(n), amount=1.0, amount_base=1.0, wallet=0, provider=0))
     panel.learn(np.ones(n, np.bool_))

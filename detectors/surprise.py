@@ -5,7 +5,7 @@ Its score is the sum of its five largest surprises, in decades: a surprise of 3 
 
 import numpy as np
 
-from detectors.contract import Arrays, Bools, Floats, Rows, Run, Scores
+from detectors.contract import Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
 from detectors.surprise_kernel import score_block, score_run
 from detectors.tables import restore_together
 from detectors.tail import Calibration, TailBins
@@ -28,6 +28,8 @@ class Surprise:
     """
 
     name = "surprise"
+    scope: Scope = "account"
+    family: Family = "account_takeover"
 
     def __init__(self, input_names: tuple[str, ...], tail_bins: TailBins) -> None:
         self.part_names = input_names
@@ -38,7 +40,7 @@ class Surprise:
         """Nothing to grow: no state per entity."""
 
     def fold(self, run: Run, inputs: Floats) -> Scores:
-        """Score a run; parts are the surprises in decades, float64 [n, 17]."""
+        """Score a run; parts are the surprises in decades, float64 [n, k]."""
         n = len(run)
         calibration = self._calibration
         scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.empty(inputs.shape))

@@ -6,7 +6,7 @@ the Poisson tail (Chernoff), its exponent divided by an over-dispersion, since h
 
 import numpy as np
 
-from detectors.contract import Arrays, Bools, Floats, Rows, Run, Scores
+from detectors.contract import Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
 from detectors.tables import RowTable, check_names
 from detectors.wallet_outflow_kernel import BUCKETS, learn_block, score_run
 
@@ -29,6 +29,8 @@ class WalletOutflow:
     """
 
     name = "wallet_outflow"
+    scope: Scope = "wallet"
+    family: Family = "wallet_drain"
     part_names: tuple[str, ...] = ("large_payouts_15min", "expected_15min")
 
     def __init__(self, amount_input: int) -> None:
@@ -44,12 +46,12 @@ class WalletOutflow:
         n = len(run)
         scores = Scores(np.empty(n), np.empty(n), np.empty(n, np.bool_), np.empty((n, len(self.part_names))))
         amounts = inputs[:, self._amount_input]
-        score_run(run.time_ms, run.wallet, amounts, self._wallets.rows, scores.value, scores.p_value, scores.ready, scores.parts)
+        score_run(run, amounts, self._wallets.rows, scores.value, scores.p_value, scores.ready, scores.parts)
         return scores
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
         """Teach limit and rate; from what may not teach, the rate alone learns, ten times slower."""
-        learn_block(block.time_ms, block.wallet, inputs[:, self._amount_input], teach, self._wallets.rows)
+        learn_block(block, inputs[:, self._amount_input], teach, self._wallets.rows)
 
     def forget(self, kind: str, rows: Rows) -> None:
         """Reset rows of evicted wallets."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from detectors.compiled import inlined, kernel
-from detectors.contract import Bools, Floats, Ints, Rows
+from detectors.contract import Bools, Floats, Run
 from detectors.elementary import exp, log
 from detectors.observer_kernel import AMOUNT_MIDDLE, unsquash_signed
 from detectors.tables import Table
@@ -37,23 +37,24 @@ def expected_now(wallet: np.void, time_ms: int) -> float:
 
 
 @kernel
-def score_run(time_ms: Ints, wallet_rows: Rows, amounts: Floats, wallets: Table, value: Floats, p_value: Floats, ready: Bools, parts: Floats) -> None:
+def score_run(run: Run, amounts: Floats, wallets: Table, value: Floats, p_value: Floats, ready: Bools, parts: Floats) -> None:
     """Count each large payout at once and bound the chance of so many."""
-    for i in range(time_ms.size):
+    for i in range(run.size):
         value[i] = 0.0
         p_value[i] = 1.0
         ready[i] = False
         parts[i, 0] = 0.0
         parts[i, 1] = 0.0
-        if wallet_rows[i] < 0:
+        if run[i]["wallet"] < 0:
             continue
-        wallet = wallets[wallet_rows[i]]
+        time_ms = run[i]["time_ms"]
+        wallet = wallets[run[i]["wallet"]]
         ready[i] = wallet["n"] >= TAUGHT_MIN
         if wallet["n"] < LARGEST_UNTIL or unsquash_signed(amounts[i], AMOUNT_MIDDLE) <= wallet["limit"]:
             continue
         buckets = wallet["bucket"]
         counts = wallet["count"]
-        now = time_ms[i] // BUCKET_MS
+        now = time_ms // BUCKET_MS
         place = now % BUCKETS
         if buckets[place] != now:
             if buckets[place] < now or counts[place] == 0:
@@ -65,7 +66,7 @@ def score_run(time_ms: Ints, wallet_rows: Rows, amounts: Floats, wallets: Table,
         for k in range(BUCKETS):
             if buckets[k] > now - BUCKETS:
                 large += counts[k]
-        expected = expected_now(wallet, time_ms[i])
+        expected = expected_now(wallet, time_ms)
         parts[i, 0] = float(large)
         parts[i, 1] = expected
         if ready[i] and large > expected:
@@ -75,23 +76,24 @@ def score_run(time_ms: Ints, wallet_rows: Rows, amounts: Floats, wallets: Table,
 
 
 @kernel
-def learn_block(time_ms: Ints, wallet_rows: Rows, amounts: Floats, teach: Bools, wallets: Table) -> None:
+def learn_block(block: Run, amounts: Floats, teach: Bools, wallets: Table) -> None:
     """Teach each wallet's limit and the rate above it."""
-    for i in range(time_ms.size):
-        if wallet_rows[i] < 0:
+    for i in range(block.size):
+        if block[i]["wallet"] < 0:
             continue
-        wallet = wallets[wallet_rows[i]]
+        time_ms = block[i]["time_ms"]
+        wallet = wallets[block[i]["wallet"]]
         amount = unsquash_signed(amounts[i], AMOUNT_MIDDLE)
         if wallet["n"] == 0.0:
             if not teach[i]:
                 continue
-            wallet["first_ms"] = time_ms[i]
-            wallet["taught_ms"] = time_ms[i]
+            wallet["first_ms"] = time_ms
+            wallet["taught_ms"] = time_ms
             wallet["limit"] = amount
         large = amount > wallet["limit"]
         pace = 1.0 if teach[i] else HELD_PACE
-        wallet["exceeded_5d"] *= exp(-pace * float(max(time_ms[i] - wallet["taught_ms"], 0)) / (BASELINE_DAYS * DAY_MS))
-        wallet["taught_ms"] = max(wallet["taught_ms"], time_ms[i])
+        wallet["exceeded_5d"] *= exp(-pace * float(max(time_ms - wallet["taught_ms"], 0)) / (BASELINE_DAYS * DAY_MS))
+        wallet["taught_ms"] = max(wallet["taught_ms"], time_ms)
         if large and wallet["n"] >= LARGEST_UNTIL:
             wallet["exceeded_5d"] += pace
         if not teach[i]:

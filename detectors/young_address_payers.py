@@ -7,7 +7,7 @@ new to it. Many honest addresses have many payers while young
 
 import numpy as np
 
-from detectors.contract import Arrays, Bools, Floats, Ints, Rows, Run, Scores
+from detectors.contract import Arrays, Bools, Family, Floats, Ints, Rows, Run, Scope, Scores
 from detectors.tables import RowTable, check_names, copy_into
 from detectors.words import duration
 from detectors.young_address_payers_kernel import SLOTS, count_run
@@ -33,6 +33,8 @@ class YoungAddressPayers:
     """
 
     name = "young_address_payers"
+    scope: Scope = "address"
+    family: Family = "mass_takeover"
     part_names: tuple[str, ...] = ("payers_24h", "address_age_ms")
 
     def __init__(self, young_address_ms: int) -> None:
@@ -56,10 +58,10 @@ class YoungAddressPayers:
         n = len(run)
         scores = Scores(np.empty(n), np.ones(n), np.empty(n, np.bool_), np.empty((n, len(self.part_names))))
         if n and self._stream[0] == 0:
-            self._stream[1] = run.time_ms[0]
-        scores.ready[:] = run.time_ms - self._stream[1] >= self._young_ms
+            self._stream[1] = run["time_ms"][0]
+        scores.ready[:] = run["time_ms"] - self._stream[1] >= self._young_ms
         accounts, addresses = self._tables["account"].rows, self._tables["address"].rows
-        count_run(run.time_ms, run.account, run.address, accounts, addresses, self._stream, self._young_ms, scores.value, scores.parts)
+        count_run(run, accounts, addresses, self._stream, self._young_ms, scores.value, scores.parts)
         return scores
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:

@@ -1,7 +1,7 @@
 """Counting of distinct payers per young address, eight slots each. Compiled; called by `detectors.young_address_payers` only."""
 
 from detectors.compiled import kernel
-from detectors.contract import Floats, Ints, Rows
+from detectors.contract import Floats, Ints, Run
 from detectors.tables import Table
 
 SLOTS = 8
@@ -11,7 +11,7 @@ OFFSET_MAX = 2_147_483_647
 
 @kernel
 def count_run(
-    time_ms: Ints, account_rows: Rows, address_rows: Rows, accounts: Table, addresses: Table, stream: Ints, young_ms: int,
+    run: Run, accounts: Table, addresses: Table, stream: Ints, young_ms: int,
     value: Floats, parts: Floats,
 ) -> None:  # fmt: skip
     """Note each payment to a young address and count its payers of the last 24 h, the present one included.
@@ -19,23 +19,24 @@ def count_run(
     The slots hold the eight latest payers with the time of their last payment: more can't change what "8 or more" says. Events that
     come late (older than others in the slots) see the others as in the window.
     """
-    for i in range(time_ms.size):
-        account = accounts[account_rows[i]]
-        address = addresses[address_rows[i]]
+    for i in range(run.size):
+        time_ms = run[i]["time_ms"]
+        account = accounts[run[i]["account"]]
+        address = addresses[run[i]["address"]]
         if account["serial"] == 0:
             stream[0] += 1
             account["serial"] = stream[0]
         offsets = address["offset_ms"]
         payers = address["payer"]
         if payers[0] == 0:
-            address["first_ms"] = time_ms[i]
-        age_ms = max(time_ms[i] - address["first_ms"], 0)
+            address["first_ms"] = time_ms
+        age_ms = max(time_ms - address["first_ms"], 0)
         if age_ms >= young_ms:
             value[i] = 0.0
             parts[i, 0] = 0.0
             parts[i, 1] = -1.0
             continue
-        now = max(time_ms[i] - address["first_ms"], -OFFSET_MAX)
+        now = max(time_ms - address["first_ms"], -OFFSET_MAX)
         payer = account["serial"]
         place = -1
         oldest = 0

@@ -36,7 +36,7 @@ from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
 from monitor.picture import picture
 from monitor.repeats import Seen
-from monitor.scoring import Opinion
+from monitor.scoring import Facts, Opinion
 from monitor.snapshot import Frozen, freeze, thaw
 from monitor.sources import Judgement
 from monitor.state import State
@@ -245,7 +245,7 @@ class Engine:
                 requested = True
                 if scope is None:
                     place = len(state.scoring.gathered)
-                    state.scoring.gather(event, state.marks.scaled.get(event.asset))
+                    state.scoring.gather(event, Facts(state.marks.scaled.get(event.asset)))
         self.fresh.add(event.withdrawal_id)
         self.segment.append(Judged(offset, entry, seen, place, requested))
         return place >= 0 and self.state.scoring.room == 0

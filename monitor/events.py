@@ -29,11 +29,11 @@ from monitor.contracts.withdrawals import Withdrawal
 from monitor.coverage import coverage
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject
+from monitor.policy import PROVIDERS_MAX
 from monitor.scoring import Opinion
 from monitor.state import Provider, State
 from monitor.withdrawals import ENDED, LEFT, Known, Payment, agrees, destination, deviations, known_from
 
-PROVIDERS_MAX = 10_000
 NEVER_REQUESTED_MAX = 1_024
 """Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
 

@@ -10,6 +10,9 @@ from msgspec import Meta
 
 from monitor.contracts.base import Cause, Mode
 
+PROVIDERS_MAX = 10_000
+"""Providers with a profile, and in the registry."""
+
 
 class Asset(msgspec.Struct, frozen=True):
     """One asset: how many decimals its smallest unit has (BTC 8, ETH 18, JPY 0)."""

@@ -3,22 +3,64 @@
 The bridge to `detectors`: they see rows and numbers only. Decides nothing: `monitor.decisions` does. Called by `monitor.engine`.
 """
 
+from ipaddress import ip_network
 from typing import NamedTuple
+from zlib import adler32, crc32
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, NO_ROW, Bools, Run, Scores
+from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Run, Scores
 from detectors.panel import Panel
 from detectors.registry import configure, make
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
 from monitor.money import Price
-from monitor.policy import Policy
+from monitor.policy import PROVIDERS_MAX, Policy
 from monitor.withdrawals import destination
 
 CALIBRATED = ("surprise", "half_space_trees")
 """Detectors whose p-values are fused; the others are rules with a threshold of their own."""
+
+
+NAN = float("nan")
+SECOND_FACTOR_PLACES: dict[str | None, int] = {name: place for place, name in enumerate(SECOND_FACTORS)}
+SHARE_MAX = 1e6
+"""A share of a balance that is nearly empty says no more than this."""
+
+
+class Facts(NamedTuple):
+    """What the core knows of a requested withdrawal beyond its event; 0 or None where it knows nothing.
+
+    `wallet_amount`: what its wallet held of the asset by the newest balance, in units of the asset.
+    """
+
+    price: Price | None
+    security_changed_at_ms: int = 0
+    wallet_amount: float | None = None
+
+
+def digest(name: str | None) -> int:
+    """63 bits of a name for the detectors, 0 of none. Against accidents: who can choose a victim's device or network can give its own name."""
+    if name is None:
+        return 0
+    text = name.encode()
+    return (crc32(text) << 31 | adler32(text) & 0x7FFFFFFF) or 1
+
+
+def network_of(ip: str | None) -> str | None:
+    """The network of an address: its first 24 bits, of IPv6 the first 48; what is no address stands for itself."""
+    if ip is None or ":" not in ip:
+        return None if ip is None else ip.rpartition(".")[0] or ip
+    try:
+        return str(ip_network((ip, 48), strict=False))
+    except ValueError:
+        return ip
+
+
+def share(amount: float, held: float) -> float:
+    """Which share of what was held the amount is; more than everything is more than 1."""
+    return min(amount / held, SHARE_MAX) if held > 0.0 else SHARE_MAX
 
 
 class Opinion(NamedTuple):
@@ -39,13 +81,14 @@ class Scoring:
             "address": Table(limits.addresses),
             "asset": Table(max(64, 2 * len(policy.assets))),
             "wallet": Table(limits.wallets),
+            "provider": Table(PROVIDERS_MAX),
         }
         self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
         self.blocks = 0
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
         self.ready: dict[str, bool] = {}
-        self.gathered: list[tuple[int, int, int, int, int, float, float]] = []
+        self.gathered: list[tuple[float, ...]] = []
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
@@ -68,36 +111,34 @@ class Scoring:
         """Place of the next observation in the open block."""
         return BLOCK_OBSERVATIONS - self.panel.room
 
-    def gather(self, event: Withdrawal, price: Price | None) -> None:
+    def gather(self, event: Withdrawal, facts: Facts) -> None:
         """Put one requested withdrawal into the open run. The amount becomes a float here and for the detectors alone: money stays `int`."""
-        tables = self.tables
+        tables, at_ms, price = self.tables, event.occurred_at_ms, facts.price
         amount = float(event.amount)
-        base = amount * (price.price_scaled / price.scale) if price is not None else float("nan")
-        wallet = NO_ROW if event.wallet_id is None else tables["wallet"].row(event.wallet_id)
-        account, address, asset = (
+        changed_at_ms = max(event.second_factor_changed_at_ms or 0, facts.security_changed_at_ms)
+        self.gathered.append((
+            at_ms, amount,
+            amount * (price.price_scaled / price.scale) if price is not None else NAN,
+            NAN if event.balance_before is None else share(amount, float(event.balance_before)),
+            NAN if facts.wallet_amount is None else share(amount, facts.wallet_amount),
+            max(at_ms - changed_at_ms, 0) if changed_at_ms > 0 else -1,
+            digest(event.device_id), digest(network_of(event.ip)), digest(event.country), digest(event.api_key_id), digest(event.batch_id),
             tables["account"].row(event.account_id),
             tables["address"].row(destination(event.address, event.tag)),
             tables["asset"].row(event.asset),
-        )
-        self.gathered.append((event.occurred_at_ms, account, address, asset, wallet, amount, base))
+            NO_ROW if event.wallet_id is None else tables["wallet"].row(event.wallet_id),
+            NO_ROW if event.provider_id is None else tables["provider"].row(event.provider_id),
+            SECOND_FACTOR_PLACES.get(event.second_factor, 0),
+        ))  # fmt: skip
 
     def score(self) -> list[Opinion]:
         """Fold the open run into the detectors: an opinion for each gathered withdrawal, in order."""
-        time_ms, account, address, asset, wallet, amount, base = zip(*self.gathered, strict=True)
+        run: Run = np.array(self.gathered, OBSERVATION)
         self.gathered.clear()
-        run = Run(
-            np.array(time_ms, dtype=np.int64),
-            np.array(account, dtype=np.int32),
-            np.array(address, dtype=np.int32),
-            np.array(asset, dtype=np.int32),
-            np.array(wallet, dtype=np.int32),
-            np.array(amount, dtype=np.float64),
-            np.array(base, dtype=np.float64),
-        )
         self.panel.reserve({kind: len(table.names) for kind, table in self.tables.items()})
-        for kind, rows in (("account", run.account), ("address", run.address), ("asset", run.asset), ("wallet", run.wallet)):
-            self.tables[kind].touch(rows, self.blocks)
-        self.last_run_ms = int(run.time_ms[-1])
+        for kind in KINDS:
+            self.tables[kind].touch(run[kind], self.blocks)
+        self.last_run_ms = int(run["time_ms"][-1])
         _, scores = self.panel.fold(run)
         self.ready = {name: bool(score.ready[-1]) for name, score in scores.items()}
         return self._opinions(scores, len(run))

@@ -92,6 +92,7 @@ COLUMNS: dict[str, Any] = {
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
+    "names.provider": str | None,
 }  # fmt: skip
 """Every column by name with the type of its values."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Floats, Rows, Run, Scores
+from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
 from detectors.observer import Observer
 from detectors.registry import DETECTORS, Parts, make
 from detectors.tail import TailBins
@@ -38,6 +38,8 @@ class Good:
     """A detector small enough to be wrong in one place: how far the amount is above each account's largest taught one."""
 
     name = "good"
+    scope: Scope = "account"
+    family: Family = "account_takeover"
     part_names: tuple[str, ...] = ("excess",)
 
     def __init__(self) -> None:
@@ -48,12 +50,12 @@ class Good:
         self.largest = np.concatenate([self.largest, np.zeros(max(rows["account"] - len(self.largest), 0))])
 
     def fold(self, run: Run, inputs: Floats) -> Scores:
-        value = np.maximum(run.amount - self.largest[run.account], 0.0)
+        value = np.maximum(run["amount"] - self.largest[run["account"]], 0.0)
         ready = np.full(len(run), self.seen[0] > 0)
         return Scores(value, np.where(ready & (value > 0.0), 0.5, 1.0), ready, value.reshape(-1, 1).copy())
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
-        np.maximum.at(self.largest, block.account[teach], block.amount[teach])
+        np.maximum.at(self.largest, block["account"][teach], block["amount"][teach])
         self.seen += 1.0
 
     def forget(self, kind: str, rows: Rows) -> None:
@@ -122,7 +124,7 @@ class LearnsAtOnce(Good):
     """Takes the whole run before it scores any of it."""
 
     def fold(self, run: Run, inputs: Floats) -> Scores:
-        np.maximum.at(self.largest, run.account, 0.5 * run.amount)
+        np.maximum.at(self.largest, run["account"], 0.5 * run["amount"])
         return super().fold(run, inputs)
 
 

@@ -28,10 +28,10 @@ def poison_detectors(error: type[BaseException]) -> None:
     """The detectors can't take a withdrawal whose id says so."""
     gather = Scoring.gather
 
-    def poisoned(self: Scoring, event: Any, price: Any) -> None:
+    def poisoned(self: Scoring, event: Any, facts: Any) -> None:
         if POISON in event.withdrawal_id:
             raise error(f"can't take {event.withdrawal_id}")
-        gather(self, event, price)
+        gather(self, event, facts)
 
     Scoring.gather = poisoned  # type: ignore[method-assign]
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, Bools, Run
+from detectors.contract import BLOCK_OBSERVATIONS, Bools, Run, observations
 from detectors.panel import Panel
 
-ROWS = {"account": 40, "address": 60, "asset": 4, "wallet": 3}
+ROWS = {"account": 40, "address": 60, "asset": 4, "wallet": 3, "provider": 2}
 START_MS = 1_700_000_000_000
 
 
@@ -43,17 +43,15 @@ def stream(seed: int, n: int, *, step_ms: int = 60_000) -> Stream:
         rows.append((now_ms - late_ms, payer, to, kind, source, paid, paid * price if chance.random() < 0.7 else np.nan))
         if chance.random() < 0.002:
             now_ms += 30 * 86_400_000
-    columns = list(zip(*rows, strict=True))
+    time_ms, account, address, asset, wallet, amount, amount_base = zip(*rows, strict=True)
     teach = np.array([chance.random() < 0.95 for _ in range(n)])
-    account, address, asset, wallet = (np.array(column, np.int32) for column in columns[1:5])
-    amount, amount_base = (np.array(column, np.float64) for column in columns[5:])
-    run = Run(np.array(columns[0], np.int64), account, address, asset, wallet, amount, amount_base)
-    return Stream(run, teach)
+    named = {"account": account, "address": address, "asset": asset, "wallet": wallet}
+    return Stream(observations(n, time_ms=time_ms, amount=amount, amount_base=amount_base, **named), teach)
 
 
 def cut(run: Run, start: int, end: int) -> Run:
     """The observations from start to before end."""
-    return Run(*(getattr(run, column)[start:end] for column in ("time_ms", "account", "address", "asset", "wallet", "amount", "amount_base")))
+    return run[start:end]
 
 
 def cuts(n: int, longest: int, chance: random.Random | None = None) -> Iterator[tuple[int, int]]:

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Run
+from detectors.contract import BLOCK_OBSERVATIONS, observations
 from detectors.half_space_trees import SEED, TREES, HalfSpaceTrees
 from tests.unit.detector_twins import log10
 
 NAMES = ("a", "b", "new_pair")
 WHOLE = 1 << 64
-ROW = np.zeros(BLOCK_OBSERVATIONS, np.int32)
-RUN = Run(np.zeros(BLOCK_OBSERVATIONS, np.int64), ROW, ROW, ROW, ROW, np.ones(BLOCK_OBSERVATIONS), np.ones(BLOCK_OBSERVATIONS))
+RUN = observations(BLOCK_OBSERVATIONS, amount=1.0, amount_base=1.0)
 
 
 def mixed(z: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Floats, Rows, Run
+from detectors.contract import BLOCK_OBSERVATIONS, Floats, Run, observations
 from detectors.observer import EVERYONE, Observer
 from detectors.tail import TailBins
 from detectors.words import DAY_MS, HOUR_MS
@@ -37,7 +37,12 @@ def twin_observed(given: Stream) -> list[list[float]]:
     for i in range(len(run)):
         rows.append(
             twin.observe(
-                int(run.time_ms[i]), int(run.account[i]), int(run.address[i]), int(run.asset[i]), float(run.amount[i]), float(run.amount_base[i])
+                int(run["time_ms"][i]),
+                int(run["account"][i]),
+                int(run["address"][i]),
+                int(run["asset"][i]),
+                float(run["amount"][i]),
+                float(run["amount_base"][i]),
             )
         )
         if len(rows) % BLOCK_OBSERVATIONS == 0:
@@ -68,18 +73,14 @@ class Story:
         self.pending: list[Run] = []
 
     def tell(self, time_ms: int, amount: float, account: int = 0, address: int = 0, asset: int = 0, base: float | None = None) -> dict[str, float]:
-        def row(value: int) -> Rows:
-            return np.array([value], np.int32)
-
         price = amount if base is None else base
-        run = Run(np.array([time_ms]), row(account), row(address), row(asset), row(-1), np.array([amount]), np.array([price]))
+        run = observations(1, time_ms=time_ms, account=account, address=address, asset=asset, amount=amount, amount_base=price)
         self.pending.append(run)
         return dict(zip(Observer.INPUT_NAMES, self.observer.observe(run)[0].tolist(), strict=True))
 
     def end_block(self, *, may_teach: bool = True) -> None:
         """Teach what was told; a shorter block than a real one is as good to the observer."""
-        columns = ("time_ms", "account", "address", "asset", "wallet", "amount", "amount_base")
-        block = Run(*(np.concatenate([getattr(run, column) for run in self.pending]) for column in columns))
+        block = np.concatenate(self.pending)
         self.observer.learn(block, np.zeros((len(block), INPUTS)), np.full(len(block), may_teach))
         self.pending = []
 

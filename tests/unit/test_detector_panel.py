@@ -23,10 +23,8 @@ def fresh() -> Panel:
 
 
 def spoilt(column: str, value: float) -> Run:
-    run = cut(stream(1, 20).run, 0, 20)
-    changed = getattr(run, column).copy()
-    changed[7] = value
-    setattr(run, column, changed)
+    run = stream(1, 20).run
+    run[column][7] = value
     return run
 
 
@@ -35,7 +33,8 @@ def spoilt(column: str, value: float) -> Run:
     [
         ("amount", np.nan), ("amount", np.inf), ("amount", 0.0), ("amount", -1.0), ("amount_base", np.inf), ("amount_base", 0.0),
         ("time_ms", 1 << 60), ("time_ms", -(1 << 60)), ("account", -1), ("account", 40), ("address", 60), ("asset", 4), ("wallet", 3),
-        ("wallet", -2),
+        ("wallet", -2), ("provider", 2), ("provider", -2), ("balance_share", np.inf), ("balance_share", -0.1), ("wallet_share", np.inf),
+        ("security_age_ms", -2), ("security_age_ms", 1 << 60), ("second_factor", -1), ("second_factor", 5),
     ],
 )  # fmt: skip
 def test_what_no_kernel_may_see_is_refused_and_changes_nothing(column: str, value: float) -> None:

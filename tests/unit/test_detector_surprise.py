@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Run
+from detectors.contract import BLOCK_OBSERVATIONS, observations
 from detectors.surprise import MIDDLE, Surprise
 from detectors.tail import TailBins
 from tests.unit.detector_twins import CalibrationTwin, TailTwin, five_largest
 
 NAMES = ("a", "b", "c", "d", "e", "amount_z", "g")
-ROW = np.zeros(BLOCK_OBSERVATIONS, np.int32)
-RUN = Run(np.zeros(BLOCK_OBSERVATIONS, np.int64), ROW, ROW, ROW, ROW, np.ones(BLOCK_OBSERVATIONS), np.ones(BLOCK_OBSERVATIONS))
+RUN = observations(BLOCK_OBSERVATIONS, amount=1.0, amount_base=1.0)
 
 
 def test_scores_equal_the_twin() -> None:

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from detectors.contract import Floats, Run, Scores
+from detectors.contract import Floats, Run, Scores, observations
 from detectors.wallet_outflow import WalletOutflow
 from detectors.words import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.unit import detector_twins
@@ -17,8 +17,7 @@ START_MS = 1_700_000_000_000
 def payouts(times_ms: list[int], amounts: list[float], wallets: list[int]) -> tuple[Run, Floats]:
     """A run and its one input: the amount's log level against everybody's, squashed as the observer does."""
     n = len(times_ms)
-    row = np.zeros(n, np.int32)
-    run = Run(np.array(times_ms, np.int64), row, row, row, np.array(wallets, np.int32), np.ones(n), np.ones(n))
+    run = observations(n, time_ms=times_ms, wallet=wallets, amount=1.0, amount_base=1.0)
     return run, np.array([[0.5 + 0.5 * amount / (4.0 + abs(amount))] for amount in amounts])
 
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from detectors.contract import Run
+from detectors.contract import observations
 from detectors.words import DAY_MS, HOUR_MS
 from detectors.young_address_payers import YoungAddressPayers
 
@@ -14,8 +14,7 @@ NOTHING = np.zeros((1, 17))
 
 def pay(detector: YoungAddressPayers, time_ms: int, account: int, address: int) -> tuple[int, float]:
     """One payment: the count and the address's age in ms."""
-    payer, to, asset, wallet = (np.array([value], np.int32) for value in (account, address, 0, -1))
-    scores = detector.fold(Run(np.array([time_ms], np.int64), payer, to, asset, wallet, np.ones(1), np.ones(1)), NOTHING)
+    scores = detector.fold(observations(1, time_ms=time_ms, account=account, address=address, amount=1.0), NOTHING)
     return int(scores.value[0]), float(scores.parts[0, 1])
 
 
@@ -50,9 +49,7 @@ def test_counts_equal_a_plain_count(seed: int) -> None:
 
 def test_warming_until_the_stream_is_as_old_as_an_address_is_young() -> None:
     detector = fresh()
-    row = np.zeros(4, np.int32)
-    times = np.array([0, 1, 3 * DAY_MS - 1, 3 * DAY_MS], np.int64)
-    scores = detector.fold(Run(times, row, row, row, row, np.ones(4), np.ones(4)), NOTHING)
+    scores = detector.fold(observations(4, time_ms=[0, 1, 3 * DAY_MS - 1, 3 * DAY_MS], amount=1.0), NOTHING)
     assert scores.ready.tolist() == [False, False, False, True]
 
 
