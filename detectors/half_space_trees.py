@@ -38,6 +38,7 @@ class HalfSpaceTrees:
     name = "half_space_trees"
     scope: Scope = "everything"
     family: Family = "multivariate"
+    calibrated = True
 
     def __init__(self, input_names: tuple[str, ...], seed: int = SEED) -> None:
         self.part_names = input_names

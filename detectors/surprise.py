@@ -30,6 +30,7 @@ class Surprise:
     name = "surprise"
     scope: Scope = "account"
     family: Family = "account_takeover"
+    calibrated = True
 
     def __init__(self, input_names: tuple[str, ...], tail_bins: TailBins) -> None:
         self.part_names = input_names

@@ -28,7 +28,7 @@ from monitor.contracts.outputs import Audit, ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.coverage import coverage
 from monitor.decisions import Decisions
-from monitor.findings import Finding, Subject
+from monitor.findings import RULES, Finding, Subject
 from monitor.policy import PROVIDERS_MAX
 from monitor.scoring import Opinion
 from monitor.state import Provider, State
@@ -74,7 +74,9 @@ class Events:
         elif not findings:
             self.decisions.verdict(event.withdrawal_id, known, "CLEAR", (), event.occurred_at_ms, opinion.p_value)
         if findings:
-            self.decisions.hold(event.withdrawal_id, known, findings)
+            self.decisions.hold(event.withdrawal_id, known, findings, opinion)
+        if opinion is not None and opinion.review == "over_budget":
+            self.decisions.over_budget(event.withdrawal_id, opinion)
         if self.state.outflows.waiting:
             self._explain_waiting(event.withdrawal_id)
         return not findings
@@ -90,9 +92,11 @@ class Events:
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion) -> Known:
         for finding in self._odd(event, known, opinion, None):
-            if finding.rule == "young_address_payers":
+            if RULES[finding.rule].verdict == "WATCH":  # an alarm over many withdrawals; what is odd by itself is a review, not an incident
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
-        return self.decisions.verdict(event.withdrawal_id, known, "WATCH", opinion.reasons, event.occurred_at_ms, opinion.p_value)
+        return self.decisions.verdict(
+            event.withdrawal_id, known, "WATCH", opinion.reasons, event.occurred_at_ms, opinion.p_value, opinion.review
+        )  # fmt: skip
 
     def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
         """The opinion's reasons as findings. What concerns the wallet is tied to the wallet, all else to the address."""

@@ -14,7 +14,8 @@ from monitor.contracts.outputs import Severity
 class Rule(msgspec.Struct, frozen=True):
     """One rule: what it makes of a withdrawal, how much it matters, and its title for a woken person.
 
-    `verdict` is the least verdict that it asks for; `incident` says whether it opens one. A rule of severity critical is never muted.
+    `verdict` is the least verdict that it asks for; `incident` says whether it opens one. A critical rule is never muted, unless it is
+    `statistical`, a detector's opinion: then it pages within the budget.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Rule(msgspec.Struct, frozen=True):
     cause: Cause
     verdict: Literal["WATCH", "HOLD"] | None = None
     incident: bool = True
+    statistical: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -30,10 +32,10 @@ RULES: dict[str, Rule] = {
     "double_payout": Rule("One withdrawal paid by two transactions", "critical", "system_failure", "HOLD"),
     "more_than_held": Rule("More than is held", "critical", "system_failure", "HOLD"),
     "outflow_without_request": Rule("Assets left without a request", "critical", "unauthorized_access"),
-    "surprise": Rule("Unusual for this account", "warning", "unauthorized_access"),
-    "half_space_trees": Rule("Unusual combination", "warning", "unauthorized_access"),
-    "young_address_payers": Rule("Many accounts pay to a new address", "warning", "unauthorized_access", "WATCH"),
-    "wallet_outflow": Rule("A wallet pays out far more than usual", "critical", "unauthorized_access", "HOLD"),
+    "surprise": Rule("Unusual for this account", "warning", "unauthorized_access", statistical=True),
+    "half_space_trees": Rule("Unusual combination", "warning", "unauthorized_access", statistical=True),
+    "young_address_payers": Rule("Many accounts pay to a new address", "warning", "unauthorized_access", "WATCH", statistical=True),
+    "wallet_outflow": Rule("A wallet pays out far more than usual", "critical", "unauthorized_access", "HOLD", statistical=True),
     "never_requested": Rule("Paid without a request that was seen", "warning", "undecided"),
     "paid_after_cancellation": Rule("Paid after it was cancelled", "critical", "system_failure", "HOLD"),
     "rejected": Rule("A record that could not be read", "warning", "undecided", incident=False),
@@ -43,6 +45,8 @@ RULES: dict[str, Rule] = {
     "gap": Rule("Records were deleted before they were read", "critical", "undecided"),
     "replaced": Rule("Another log under a source's name", "critical", "undecided"),
     "hole": Rule("Records are missing and reading again did not help", "critical", "undecided"),
+    "review_budget_spent": Rule("More is odd than people can review", "warning", "undecided"),
+    "page_budget_spent": Rule("More alarms than people can be woken for", "warning", "undecided"),
     "blind": Rule("Nothing is heard of a source", "warning", "undecided"),
 }
 

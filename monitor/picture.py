@@ -1,6 +1,7 @@
 """The picture that the core shows of itself, drawn from its state between two entries. Reads only; called by `monitor.engine`."""
 
 from detectors.contract import BLOCK_OBSERVATIONS
+from monitor.budget import ASKED_MAX, OVERFLOW_MAX
 from monitor.coverage import asset_figures, figures, layer_figures
 from monitor.gauges import DetectorUse, Gauges, SourceUse, TableUse
 from monitor.sources import Source
@@ -30,6 +31,9 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         marks={"suspected": marks.suspected, "released": marks.released},
         incidents_open=len(state.incidents.by_id),
         alerts=dict(state.incidents.alerts),
+        reviews={str(review): number for review, number in state.scoring.reviews.counts.items()},
+        reviews_left=state.scoring.reviews.left(policy.budget),
+        pages_over_budget=state.incidents.over_budget,
         findings=dict(totals.findings),
         tables=_tables(state),
         evictions=_evictions(state),
@@ -58,6 +62,8 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
+    use["review_asked"] = TableUse(len(state.scoring.reviews.asked), ASKED_MAX)
+    use["review_overflow"] = TableUse(len(state.scoring.reviews.overflow), OVERFLOW_MAX)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
     return use
 

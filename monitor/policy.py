@@ -47,14 +47,25 @@ class Limits(msgspec.Struct, frozen=True):
 class Thresholds(msgspec.Struct, frozen=True):
     """Where scores become verdicts."""
 
-    watch_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is watched.")] = 1e-3
+    watch_p_value: Annotated[
+        float, Meta(gt=0, lt=1, description="However much of the budget is left, a withdrawal that is watched is at most this likely.")
+    ] = 1e-2
     hold_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is held.")] = 1e-5
     young_address_payers: Annotated[int, Meta(ge=2, le=8, description="Distinct payers in 24 h to an address younger than young_address_ms.")] = 4
     young_address_ms: Annotated[int, Meta(ge=1, description="An address first seen less long ago is young.")] = 3 * 86_400_000
-    wallet_outflow_p_value: Annotated[float, Meta(gt=0, lt=1, description="A wallet whose outflow is at most this likely is being drained.")] = 1e-6
+    alarm_p_value: Annotated[float, Meta(gt=0, lt=1, description="What many withdrawals do together alarms when it is at most this likely.")] = 1e-6
     page_base_amount: Annotated[
         str, Meta(pattern=r"^[0-9]+([.][0-9]+)?$", description="A HOLD of at least this value in the base currency pages.")
     ] = "10000000"
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """What people can do. Severe findings (a broken invariant, or marked value of at least page_base_amount) are outside of it."""
+
+    reviews_per_day: Annotated[
+        int, Meta(ge=1, le=100_000, description="Withdrawals a day that people are asked to review: aimed at, and a ceiling.")
+    ] = 50
+    pages_per_hour: Annotated[int, Meta(ge=1, le=1_000, description="Pages an hour for findings that aren't severe: a ceiling.")] = 1
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +79,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rule_modes: Annotated[dict[str, Mode], Meta(description="Mode of single rules, where it differs.")] = {}
     rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
     thresholds: Thresholds = Thresholds()
+    budget: Budget = Budget()
     limits: Limits = Limits()
     absence_grace_ms: Annotated[
         int, Meta(ge=0, description="How far past an outflow every source must have been read before its request is missing.")

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from monitor.budget import Bucket, Overflow, Review
 from monitor.held import WalletBalance
 from monitor.incidents import IncidentState
 from monitor.marks import AssetSums, Drain, MarkState, PriceState
@@ -74,6 +75,11 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     last_run_ms: int
     ready: dict[str, bool]
     table_evicted: dict[str, int]
+    pages: Bucket
+    pages_over_budget: int
+    review_bucket: Bucket
+    review_overflow: list[Overflow]
+    review_counts: dict[Review, int]
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -91,6 +97,7 @@ COLUMNS: dict[str, Any] = {
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
+    "reviews.key": str, "reviews.asked_ms": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
 }  # fmt: skip
@@ -113,10 +120,12 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "waiting": list(state.outflows.waiting.values()),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
         "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        "reviews.key": list(state.scoring.reviews.asked), "reviews.asked_ms": list(state.scoring.reviews.asked.values()),
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
     }  # fmt: skip
     arrays: dict[str, npt.NDArray[Any]] = {f"panel.{name}": array.copy() for name, array in state.scoring.panel.arrays().items()}
     arrays |= {f"seen.{kind}": table.last_seen.copy() for kind, table in state.scoring.tables.items()}
+    arrays |= {f"gate.{name}": array.copy() for name, array in state.scoring.gate.arrays().items()}
     arrays["teach"] = state.scoring.teach.copy()
     return Frozen(header, msgspec.json.encode(_small(state)), columns, arrays)
 
@@ -150,6 +159,11 @@ def _small(state: State) -> Small:
         last_run_ms=scoring.last_run_ms,
         ready=scoring.ready,
         table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
+        pages=state.pages,
+        pages_over_budget=state.incidents.over_budget,
+        review_bucket=scoring.reviews.bucket,
+        review_overflow=scoring.reviews.overflow,
+        review_counts=scoring.reviews.counts,
     )
 
 
@@ -208,6 +222,7 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
     incidents.dirty = dict.fromkeys(small.dirty)
     incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
+    incidents.over_budget, state.pages = small.pages_over_budget, small.pages
 
 
 def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -216,7 +231,11 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
         table.restore(list(columns[f"names.{kind}"]), arrays[f"seen.{kind}"], small.table_evicted[kind])
     scoring.panel.reserve({kind: len(table.names) for kind, table in scoring.tables.items()})
     scoring.panel.restore({name.removeprefix("panel."): array for name, array in arrays.items() if name.startswith("panel.")})
+    scoring.gate.restore({name.removeprefix("gate."): array for name, array in arrays.items() if name.startswith("gate.")})
     scoring.teach = arrays["teach"]
+    reviews = scoring.reviews
+    reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
+    reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))
     scoring.blocks, scoring.last_run_ms, scoring.ready = small.blocks, small.last_run_ms, small.ready
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
 from monitor.held import Held
 from monitor.incidents import Incidents
@@ -64,6 +65,7 @@ class State:
         self.held = Held()
         self.marks = Marks(policy)
         self.incidents = Incidents()
+        self.pages = Bucket()
         self.providers: dict[str, Provider] = {}
         self.rejected_at_ms: list[int] = []
         self.configure(policy)

@@ -40,6 +40,7 @@ class Good:
     name = "good"
     scope: Scope = "account"
     family: Family = "account_takeover"
+    calibrated = True
     part_names: tuple[str, ...] = ("excess",)
 
     def __init__(self) -> None:
