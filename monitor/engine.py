@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from monitor.contracts.journal import (
     EventEntry,
+    FeedbackEntry,
     JournalEntry,
     OutflowEntry,
     PriceEntry,
@@ -27,6 +28,7 @@ from monitor.contracts.journal import (
     TickEntry,
     WithdrawalEntry,
 )  # fmt: skip
+from detectors.contract import BLOCK_OBSERVATIONS
 from monitor.contracts.outputs import Audit, Heartbeat
 from monitor.coverage import coverage
 from monitor.decisions import Decisions, FactRefusedError
@@ -48,6 +50,8 @@ KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*ge
 SOURCED = frozenset(KINDS)
 CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
 """Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
+ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, FeedbackEntry))
+"""What comes after these is scored with what they tell: prices, and labels that the detectors learn at once."""
 _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
@@ -214,7 +218,7 @@ class Engine:
         if kind is OutflowEntry and entry.time_replaced:
             entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
         self.segment.append(Judged(offset, entry, seen, NO_PLACE, requested=False))
-        return kind is PriceEntry
+        return kind in ENDS_SEGMENT
 
     def _hole(self, offset: int, source: str) -> None:
         self._flush()
@@ -292,8 +296,11 @@ class Engine:
         if judged.place < 0:
             self._quarantined(judged.entry, "detectors")
             self.events.requested(event, None)
-        elif not self.events.requested(event, opinions[judged.place]):
-            self.state.scoring.held(first + judged.place)
+            return
+        scoring = self.state.scoring
+        position = first + judged.place
+        if not self.events.requested(event, opinions[judged.place], scoring.blocks * BLOCK_OBSERVATIONS + position):
+            scoring.held(position)
 
     def _end_block(self) -> None:
         """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""

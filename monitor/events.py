@@ -27,6 +27,7 @@ from monitor.contracts.outflows import Outflow
 from monitor.contracts.outputs import Audit, ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.coverage import coverage
+from monitor.decided import Decided
 from monitor.decisions import Decisions
 from monitor.findings import RULES, Finding, Subject
 from monitor.policy import PROVIDERS_MAX
@@ -44,6 +45,7 @@ class Events:
     def __init__(self, state: State, decisions: Decisions) -> None:
         self.state = state
         self.decisions = decisions
+        self.decided = Decided(state, decisions)
         self.handlers: dict[type[Sourced], Callable[..., None]] = {
             OutflowEntry: self.outflow,
             AccountEventEntry: self.archived,
@@ -58,10 +60,13 @@ class Events:
             RejectedEntry: self.rejected,
         }
 
-    def requested(self, event: Withdrawal, opinion: Opinion | None) -> bool:
-        """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them."""
+    def requested(self, event: Withdrawal, opinion: Opinion | None, observation: int = -1) -> bool:
+        """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them.
+
+        `observation` is its number among what the detectors scored.
+        """
         amount_minor = self.decisions.minor(event.asset, event.amount)
-        known = self._new(event)
+        known = msgspec.structs.replace(self._new(event), observation=observation)
         findings = self._more_than_held(event, known, amount_minor)
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
@@ -327,11 +332,10 @@ class Events:
             providers[event.provider_id] = Provider(event.name, event.role, event.standing, event.occurred_at_ms)
 
     def feedback(self, entry: FeedbackEntry) -> None:
-        """A person's decision. The policy knows no signing keys, so nobody's signature can be checked and nothing is changed."""
-        event = entry.event
-        self.refused(
-            event.subject_id, f"decision {event.command} of {event.actor} changes nothing: the policy has no key to check its signature with"
-        )
+        """A person's decision."""
+        why = self.decided.take(entry.event)
+        if why is not None:
+            self.refused(entry.event.subject_id, why)
 
     def refused(self, subject_id: str, why: str) -> None:
         """Say that an event changed nothing, and why."""

@@ -62,6 +62,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
+    use["label"] = TableUse(len(state.labels.by_id), limits.labels)
     use["review_asked"] = TableUse(len(state.scoring.reviews.asked), ASKED_MAX)
     use["review_overflow"] = TableUse(len(state.scoring.reviews.overflow), OVERFLOW_MAX)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
@@ -71,6 +72,7 @@ def _tables(state: State) -> dict[str, TableUse]:
 def _evictions(state: State) -> dict[str, int]:
     evicted = {kind: table.evicted for kind, table in state.scoring.tables.items()}
     evicted["withdrawal"] = state.withdrawals.evicted
+    evicted["label"] = state.labels.evicted
     evicted["incident"] = state.incidents.evicted
     return evicted
 

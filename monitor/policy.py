@@ -29,6 +29,14 @@ class Layer(msgspec.Struct, frozen=True):
     customers_only: Annotated[bool, Meta(description="The exchange's own loss isn't covered.")] = True
 
 
+class Actor(msgspec.Struct, frozen=True):
+    """A person who may decide."""
+
+    public_key: Annotated[
+        str, Meta(min_length=44, max_length=44, description="Ed25519 public key, 32 bytes in base64: signs the person's decisions.")
+    ]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """How much the core keeps. Reaching a limit evicts the longest unseen; every table has a gauge."""
 
@@ -41,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True):
     outflows_waiting: Annotated[int, Meta(ge=64, description="Outflows that wait for their request.")] = 10_000
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
+    labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
+    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 1_000_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
 
 
@@ -81,6 +91,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
     budget: Budget = Budget()
     limits: Limits = Limits()
+    actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
+    label_approvals: Annotated[
+        int, Meta(ge=1, le=10, description="How many people must agree on what a withdrawal was before the detectors learn it.")
+    ] = 2
     absence_grace_ms: Annotated[
         int, Meta(ge=0, description="How far past an outflow every source must have been read before its request is missing.")
     ] = 3_000

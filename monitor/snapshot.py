@@ -16,6 +16,7 @@ import numpy.typing as npt
 from monitor.budget import Bucket, Overflow, Review
 from monitor.held import WalletBalance
 from monitor.incidents import IncidentState
+from monitor.labels import Label
 from monitor.marks import AssetSums, Drain, MarkState, PriceState
 from monitor.outflows import Waiting
 from monitor.policy import Policy
@@ -80,6 +81,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     review_bucket: Bucket
     review_overflow: list[Overflow]
     review_counts: dict[Review, int]
+    labels_evicted: int
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -97,7 +99,7 @@ COLUMNS: dict[str, Any] = {
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
-    "reviews.key": str, "reviews.asked_ms": int,
+    "labels.id": str, "labels.label": Label, "reviews.key": str, "reviews.asked_ms": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
 }  # fmt: skip
@@ -120,6 +122,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "waiting": list(state.outflows.waiting.values()),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
         "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        "labels.id": list(state.labels.by_id), "labels.label": list(state.labels.by_id.values()),
         "reviews.key": list(state.scoring.reviews.asked), "reviews.asked_ms": list(state.scoring.reviews.asked.values()),
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
     }  # fmt: skip
@@ -164,6 +167,7 @@ def _small(state: State) -> Small:
         review_bucket=scoring.reviews.bucket,
         review_overflow=scoring.reviews.overflow,
         review_counts=scoring.reviews.counts,
+        labels_evicted=state.labels.evicted,
     )
 
 
@@ -233,6 +237,8 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
     scoring.panel.restore({name.removeprefix("panel."): array for name, array in arrays.items() if name.startswith("panel.")})
     scoring.gate.restore({name.removeprefix("gate."): array for name, array in arrays.items() if name.startswith("gate.")})
     scoring.teach = arrays["teach"]
+    state.labels.by_id = dict(zip(columns["labels.id"], columns["labels.label"], strict=True))
+    state.labels.evicted = small.labels_evicted
     reviews = scoring.reviews
     reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
     reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))

@@ -8,6 +8,7 @@ from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
 from monitor.held import Held
 from monitor.incidents import Incidents
+from monitor.labels import Labels
 from monitor.marks import Marks
 from monitor.outflows import Outflows
 from monitor.policy import Policy
@@ -66,6 +67,7 @@ class State:
         self.marks = Marks(policy)
         self.incidents = Incidents()
         self.pages = Bucket()
+        self.labels = Labels()
         self.providers: dict[str, Provider] = {}
         self.rejected_at_ms: list[int] = []
         self.configure(policy)

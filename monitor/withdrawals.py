@@ -29,7 +29,8 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One withdrawal as its request and later steps told it. Replaced, never changed, so that a snapshot is a shallow copy.
 
     `left`: some step or outflow said that it left, which no later step takes back; `on_chain_minor`: what was seen leaving for it;
-    `payments`: the keys under which it is found in `Withdrawals.by_payment`.
+    `payments`: the keys under which it is found in `Withdrawals.by_payment`; `observation`: its number among what the detectors scored,
+    -1 if they didn't.
     """
 
     account_id: str
@@ -49,6 +50,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     left: bool = False
     on_chain_minor: int = 0
     payments: tuple[str, ...] = ()
+    observation: int = -1
 
 
 def known_from(event: Withdrawal) -> Known:
@@ -168,6 +170,7 @@ class Withdrawals:
             known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
             event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons,
             known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments,
+            known.observation,
         )  # fmt: skip
         self.by_id[withdrawal_id] = after
         return after

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
 from monitor.findings import RULES
+from monitor.signatures import public_key
 from streams.setting_fields import nearest
 from streams.settings import KafkaSettings, Settings
 
@@ -158,6 +159,18 @@ def _rules(settings: Settings) -> Iterator[str]:
             yield f"policy.rule_modes.{rule} sets the mode of a rule that policy.rules_off turns off; one of them must go."
 
 
+def _actors(settings: Settings) -> Iterator[str]:
+    policy = settings.policy
+    for name, actor in policy.actors.items():
+        if public_key(actor.public_key) is None:
+            yield f"policy.actors.{name}.public_key must be an Ed25519 public key, 32 bytes in base64."
+    if 0 < len(policy.actors) < policy.label_approvals:
+        yield (
+            f"policy.label_approvals ({policy.label_approvals}) must be at most the number of policy.actors ({len(policy.actors)}): "
+            "so many people must agree on a label."
+        )
+
+
 def _waits(settings: Settings) -> Iterator[str]:
     policy, core = settings.policy, settings.core
     if policy.absence_grace_ms >= policy.blind_after_ms:
@@ -180,5 +193,5 @@ def _limits(settings: Settings) -> Iterator[str]:
 
 
 RELATIONS: tuple[Callable[[Settings], Iterator[str]], ...] = (
-    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _waits, _limits,
+    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _actors, _waits, _limits,
 )  # fmt: skip

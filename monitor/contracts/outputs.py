@@ -184,7 +184,7 @@ class Audit(Output, frozen=True, kw_only=True, gc=False):
 
     what: Literal[
         "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted",
-        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget",
+        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled",
     ]  # fmt: skip
     source: str | None = None
     first_offset: int | None = None

@@ -13,7 +13,7 @@ LINES_PER_FILE_MAX = 400
 PACKAGES = ("detectors", "monitor", "streams")
 MAY_IMPORT = {
     "detectors": {"detectors", "numpy", "numba", "river"},
-    "monitor": {"detectors", "monitor", "msgspec", "numpy"},
+    "monitor": {"cryptography", "detectors", "monitor", "msgspec", "numpy"},
 }
 STDLIB_OF_THE_SHELL = {
     "asyncio", "concurrent", "http", "io", "logging", "multiprocessing", "os", "secrets", "selectors", "signal", "shutil", "socket",
