@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
+from detectors.contract import BLOCK_OBSERVATIONS
 from monitor.contracts.journal import (
     EventEntry,
     FeedbackEntry,
@@ -28,7 +29,6 @@ from monitor.contracts.journal import (
     TickEntry,
     WithdrawalEntry,
 )  # fmt: skip
-from detectors.contract import BLOCK_OBSERVATIONS
 from monitor.contracts.outputs import Audit, Heartbeat
 from monitor.coverage import coverage
 from monitor.decisions import Decisions, FactRefusedError

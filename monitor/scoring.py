@@ -101,7 +101,7 @@ class Scoring:
             "wallet": Table(limits.wallets),
             "provider": Table(PROVIDERS_MAX),
         }
-        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, remembered_max=limits.remembered)
         self.blocks = 0
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
