@@ -74,7 +74,7 @@ class Funds:
             detail = f"balance of wallet {event.wallet_id} not kept: the policy's limit of {limit} wallets is reached"
             self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="refused", subject_id=event.wallet_id, detail=detail))
             return
-        flow = self.state.wallets.flow(event.wallet_id, event.asset, limit)
+        flow = self.state.wallets.of(event.wallet_id, limit).flow(event.asset)
         if flow.unexplained(event.occurred_at_ms, amount_minor, policy.balance_tolerance_permille) is not None:
             due_ms = max(entry.clock_ms, event.occurred_at_ms) + policy.balance_grace_ms
             self.state.doubts.add(Doubt("balance", due_ms, event.wallet_id, event.asset, event.occurred_at_ms, amount_minor))
@@ -89,7 +89,7 @@ class Funds:
     def judge_balance(self, doubt: Doubt) -> None:
         """Everything that left up to a balance was read: the fall may still be unexplained."""
         policy = self.state.policy
-        flow = self.state.wallets.flow(doubt.name, doubt.asset, policy.limits.wallets)
+        flow = self.state.wallets.of(doubt.name, policy.limits.wallets).flow(doubt.asset)
         found = flow.unexplained(doubt.at_ms, doubt.amount_minor, policy.balance_tolerance_permille)
         if found is None or not self.decisions.on("balance_unexplained"):
             return

@@ -12,7 +12,7 @@ SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
     "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
-    "security_change", "repeated", "holding", "posting", "wallet_fact", "wallet_flow", "doubt",
+    "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 

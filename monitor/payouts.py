@@ -71,18 +71,24 @@ class Payouts:
             payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT, other_tx_id)
             known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
         bit = STEPS[status]
-        if known.steps != bit - 1 or bit == BROADCAST or event.occurred_at_ms < known.step_at_ms:
-            known = self._sequence(event, known)  # else it is the next step in order, and there is nothing to look at
+        if known.steps != bit - 1 or event.occurred_at_ms < known.step_at_ms:
+            known = self._sequence(event, known)
+        elif bit == BROADCAST:
+            known = self._sent(event, known, [])  # in order, like most
         known = withdrawals.advance(withdrawal_id, known, event)
         if status in ENDED:
-            if stood:
-                self.requests.given_up(known)
-            if not known.left:
-                self.decisions.release(f"withdrawal:{withdrawal_id}")
+            self._ended(withdrawal_id, known, stood=stood)
         elif known.left and not left_before and known.verdict == "HOLD":
             self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
         if self.state.outflows.waiting:
             self.explain_waiting(withdrawal_id)
+
+    def _ended(self, withdrawal_id: str, known: Known, *, stood: bool) -> None:
+        """It failed or was cancelled. What hasn't left is no loss, and takes nothing from the account's holding."""
+        if stood:
+            self.requests.given_up(known)
+        if not known.left:
+            self.decisions.release(f"withdrawal:{withdrawal_id}")
 
     def _sequence(self, event: Withdrawal, known: Known) -> Known:
         """Check how the step follows those before it, and the wallet that it is sent from."""
@@ -97,8 +103,20 @@ class Payouts:
                 keys = ("clock:withdrawals",) if rule == "clock_disorder" else (f"address:{known.destination}", f"wallet:{wallet_id}")
                 findings.append(Finding(rule, detail, event.occurred_at_ms, keys, None, loss))
         if is_first_send(known, event):
-            learn(known, wallet)
-            findings += self.wallet_rules.sent(wallet_id, wallet, event, known)
+            return self._sent(event, known, findings)
+        return self._found(event.withdrawal_id, known, findings) if findings else known
+
+    def _sent(self, event: Withdrawal, known: Known, findings: list[Finding]) -> Known:
+        """The first step that says that it left: what its wallet's payments are like, and whether the wallet may pay at all."""
+        wallet_id = event.wallet_id or known.wallet_id or ""
+        wallet = self.state.wallets.of(wallet_id, self.state.policy.limits.wallets)
+        learn(known, wallet)
+        amount_minor = known.amount_minor
+        if event.amount != known.amount or event.asset != known.asset:
+            amount_minor = self.decisions.minor(event.asset, event.amount)
+        wallet.flow(event.asset).sent_minor += amount_minor
+        if wallet.frozen_at_ms >= 0 or self.state.wallets.changes:
+            findings += self.wallet_rules.sent(wallet_id, wallet, event, known, amount_minor)
         return self._found(event.withdrawal_id, known, findings) if findings else known
 
     def _found(self, withdrawal_id: str, known: Known, findings: list[Finding]) -> Known:

@@ -65,7 +65,6 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
     use["posting"] = TableUse(len(state.postings), limits.postings)
     use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
-    use["wallet_flow"] = TableUse(len(state.wallets.flows), limits.wallets)
     use["doubt"] = TableUse(len(state.doubts.waiting), DOUBTS_MAX)
     return use
 

@@ -26,7 +26,7 @@ from monitor.sources import Source
 from monitor.state import Clock, Provider, State, Totals
 from monitor.usual_amounts import Sizes
 from monitor.version import ENGINE_VERSION
-from monitor.wallets import Flow, Wallet
+from monitor.wallets import Wallet
 from monitor.withdrawals import Known
 
 MAGIC = b"WMSNAP\x00\x01"
@@ -112,7 +112,7 @@ COLUMNS: dict[str, Any] = {
     "repeated.habit": str, "repeated.habit_times": int,
     "holdings.key": str, "holdings.state": HoldingState,
     "postings.young": str, "postings.young_told": str, "postings.old": str, "postings.old_told": str,
-    "wallets.id": str, "wallets.wallet": Wallet, "flows.key": str, "flows.flow": Flow, "doubts": Doubt,
+    "wallets.id": str, "wallets.wallet": Wallet, "doubts": Doubt,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
@@ -158,7 +158,6 @@ def _fact_columns(state: State) -> dict[str, Collection[Any]]:
         "postings.young": list(postings.young), "postings.young_told": list(postings.young.values()),
         "postings.old": postings.old.keys(), "postings.old_told": postings.old.values(),
         "wallets.id": list(wallets.by_id), "wallets.wallet": [msgspec.Raw(msgspec.json.encode(wallet)) for wallet in wallets.by_id.values()],
-        "flows.key": list(wallets.flows), "flows.flow": [msgspec.Raw(msgspec.json.encode(flow)) for flow in wallets.flows.values()],
         "doubts": list(state.doubts.waiting),
     }  # fmt: skip
 
@@ -252,7 +251,7 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
     repeated.since_ms, repeated.windows, repeated.repeating = small.repeated.since_ms, small.repeated.windows, small.repeated.repeating
     state.holdings.by_key = table("holdings.key", "holdings.state")
     postings.young, postings.old = table("postings.young", "postings.young_told"), table("postings.old", "postings.old_told")
-    wallets.by_id, wallets.flows = table("wallets.id", "wallets.wallet"), table("flows.key", "flows.flow")
+    wallets.by_id = table("wallets.id", "wallets.wallet")
     state.doubts.waiting = list(columns["doubts"])
     state.usual_withdrawals.by_asset, state.usual_postings.by_asset = small.usual_withdrawals, small.usual_postings
     state.security.evicted, state.holdings.evicted, state.doubts.dropped, wallets.unfollowed, wallets.changes = small.fact_counts

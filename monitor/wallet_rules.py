@@ -85,12 +85,9 @@ class WalletRules:
         hours = (at_ms - wallet.authority_at_ms) // 3_600_000
         return f"{share} % of what wallet {wallet_id} holds, {hours} h after {wallet.authority_change}"
 
-    def sent(self, wallet_id: str, wallet: Wallet, event: Withdrawal, known: Known) -> list[Finding]:
-        """A withdrawal's first step that says it left: counted as a flow; a doubt if its wallet is frozen, a finding if its signers are new."""
-        amount_minor = known.amount_minor if event.amount == known.amount else self.decisions.minor(event.asset, event.amount)
-        if wallet_id:
-            self.left(wallet_id, event.asset, amount_minor)
-        if wallet.frozen_at_ms >= 0 and wallet.frozen_at(event.occurred_at_ms):
+    def sent(self, wallet_id: str, wallet: Wallet, event: Withdrawal, known: Known, amount_minor: int) -> list[Finding]:
+        """A withdrawal left: a doubt if its wallet is frozen, a finding if it is large and the wallet's signers are new."""
+        if wallet.frozen_at(event.occurred_at_ms):
             self._doubt_frozen(wallet_id, event.asset, amount_minor, event.occurred_at_ms, event.withdrawal_id)
         if wallet.authority_at_ms < 0 or any(reason.rule == "large_after_authority_change" for reason in known.reasons):
             return []
@@ -103,12 +100,12 @@ class WalletRules:
 
     def left(self, wallet_id: str, asset: str, amount_minor: int) -> None:
         """So much left a wallet, as withdrawals say."""
-        self.state.wallets.flow(wallet_id, asset, self.state.policy.limits.wallets).sent_minor += amount_minor
+        self._of(wallet_id).flow(asset).sent_minor += amount_minor
 
     def seen_leaving(self, event: Outflow, amount_minor: int) -> None:
         """So much left a wallet, as the chain shows. One without a claim, large and after a change of signers, is told at once."""
-        self.state.wallets.flow(event.wallet_id, event.asset, self.state.policy.limits.wallets).out_minor += amount_minor
-        if event.internal or event.withdrawal_id is not None:
+        self._of(event.wallet_id).flow(event.asset).out_minor += amount_minor
+        if not self.state.wallets.changes or event.internal or event.withdrawal_id is not None:
             return
         changed = self.after_authority_change(event.wallet_id, event.asset, amount_minor, event.occurred_at_ms)
         if changed is None or self.state.withdrawals.paid_by(event.tx_id, destination(event.address, event.tag)):

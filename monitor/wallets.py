@@ -18,7 +18,10 @@ class Trouble(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Wallet(msgspec.Struct):
-    """One wallet. `approved_run` and `signed_run`: payments in a row that were approved, or signed, before they were sent."""
+    """One wallet. `approved_run` and `signed_run`: payments in a row that were approved, or signed, before they were sent.
+
+    `flows`: what flowed out of it, by asset.
+    """
 
     approved_run: int = 0
     signed_run: int = 0
@@ -28,6 +31,14 @@ class Wallet(msgspec.Struct):
     authority_change: str = ""
     frozen_at_ms: int = -1
     unfrozen_at_ms: int = -1
+    flows: dict[str, "Flow"] = {}
+
+    def flow(self, asset: str) -> "Flow":
+        """The flow of an asset out of it."""
+        flow = self.flows.get(asset)
+        if flow is None:
+            flow = self.flows[asset] = Flow()
+        return flow
 
     def frozen_at(self, at_ms: int) -> bool:
         """Whether it was frozen then, as far as told."""
@@ -81,11 +92,10 @@ class Flow(msgspec.Struct):
 
 
 class Wallets:
-    """Wallets by id, and flows by "wallet asset"; `changes` of signers or authorities so far."""
+    """Wallets by id; `changes` of signers or authorities so far."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Wallet] = {}
-        self.flows: dict[str, Flow] = {}
         self.changes = 0
         self.unfollowed = 0
 
@@ -99,15 +109,3 @@ class Wallets:
             else:
                 self.unfollowed += 1
         return wallet
-
-    def flow(self, wallet_id: str, asset: str, limit: int) -> Flow:
-        """The flow of an asset out of a wallet; one that nobody keeps when the table is full."""
-        key = f"{wallet_id} {asset}"
-        flow = self.flows.get(key)
-        if flow is None:
-            flow = Flow()
-            if len(self.flows) < limit:
-                self.flows[key] = flow
-            else:
-                self.unfollowed += 1
-        return flow
