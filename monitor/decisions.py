@@ -247,7 +247,7 @@ class Decisions:
             detail=notice.detail,
         )
         self.outbox.put("audit", None, record)
-        if notice.severe or notice.what == "blind":
+        if notice.severe or (notice.what in ("blind", "silent") and self.on(notice.what)):
             self.finding(Finding(notice.what, notice.detail, self.state.clock.now_ms, (f"source:{notice.source}",)))
 
     def audit(self, record: Audit) -> None:

@@ -13,6 +13,7 @@ DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
     "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
     "review_asked", "review_overflow", "label", "remembered", "labels",
+    "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 

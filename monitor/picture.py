@@ -3,6 +3,7 @@
 from detectors.contract import BLOCK_OBSERVATIONS
 from monitor.budget import ASKED_MAX, OVERFLOW_MAX
 from monitor.coverage import asset_figures, figures, layer_figures
+from monitor.doubts import DOUBTS_MAX
 from monitor.gauges import DetectorUse, Gauges, SourceUse, TableUse
 from monitor.sources import Source
 from monitor.state import State
@@ -66,6 +67,12 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["review_asked"] = TableUse(len(state.scoring.reviews.asked), ASKED_MAX)
     use["review_overflow"] = TableUse(len(state.scoring.reviews.overflow), OVERFLOW_MAX)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
+    use["security_change"] = TableUse(len(state.security.changed_at_ms), limits.security_changes)
+    use["repeated"] = TableUse(len(state.repeated), limits.repeated)
+    use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
+    use["posting"] = TableUse(len(state.postings), limits.postings)
+    use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
+    use["doubt"] = TableUse(len(state.doubts.waiting), DOUBTS_MAX)
     return use
 
 
@@ -74,6 +81,10 @@ def _evictions(state: State) -> dict[str, int]:
     evicted["withdrawal"] = state.withdrawals.evicted
     evicted["label"] = state.labels.evicted
     evicted["incident"] = state.incidents.evicted
+    evicted["security_change"] = state.security.evicted
+    evicted["holding"] = state.holdings.evicted
+    evicted["wallet_fact"] = state.wallets.unfollowed
+    evicted["doubt"] = state.doubts.dropped
     return evicted
 
 

@@ -118,11 +118,10 @@ def _assets(settings: Settings) -> Iterator[str]:
         yield f"policy.base_currency ({policy.base_currency}) must be one of policy.assets, so that its decimals are known."
         return
     decimals = policy.assets[policy.base_currency].decimals
-    if len(policy.thresholds.page_base_amount.partition(".")[2]) > decimals:
-        yield (
-            f"policy.thresholds.page_base_amount ({policy.thresholds.page_base_amount}) must have at most {decimals} decimals, "
-            f"as {policy.base_currency} has."
-        )
+    for name in ("page_base_amount", "unit_confusion_base_amount"):
+        amount = getattr(policy.thresholds, name)
+        if len(amount.partition(".")[2]) > decimals:
+            yield f"policy.thresholds.{name} ({amount}) must have at most {decimals} decimals, as {policy.base_currency} has."
 
 
 def _layers(settings: Settings) -> Iterator[str]:

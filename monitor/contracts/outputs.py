@@ -183,7 +183,7 @@ class Audit(Output, frozen=True, kw_only=True, gc=False):
     """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals."""
 
     what: Literal[
-        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted",
+        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
         "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled",
     ]  # fmt: skip
     source: str | None = None

@@ -28,8 +28,8 @@ PLATFORM_MATHS = {
 }  # fmt: skip
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MONEY = re.compile(r"(?:^|_)(?:amount|amounts|minor|money)(?:_|$)")
-# Where an exact amount becomes one of a detector's inputs, which are floats: the only way, and one way.
-AMOUNT_TO_INPUT = {"monitor/scoring.py"}
+# Where an exact amount becomes one of a detector's inputs, which are floats: the only ways, and one way.
+AMOUNT_TO_INPUT = {"monitor/scoring.py", "monitor/facts.py"}
 # Where the generated schemas are written from: a tool of the project, not part of the core.
 GENERATORS = {"monitor/contracts/schema.py"}
 ONLY_IMPORTERS = {

@@ -35,6 +35,7 @@ class Observed:
         self.lanes, self.observer = lanes, Observer(lanes, 1024)
         self.lane = entry.make(Parts(lanes, 3 * 86_400_000))
         self.name, self.scope, self.family, self.part_names = self.lane.name, self.lane.scope, self.lane.family, self.lane.part_names
+        self.calibrated = self.lane.calibrated
 
     def reserve(self, rows: dict[str, int]) -> None:
         self.observer.reserve(rows)

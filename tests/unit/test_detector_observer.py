@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Bools, Floats, Ints, Run, observations
+from detectors.contract import BLOCK_OBSERVATIONS, OBSERVATION, Bools, Floats, Ints, Run, observations
 from detectors.lanes import VALUE_OF_ZERO, Lanes
 from detectors.observer import EVERYONE, Observer
 from detectors.words import DAY_MS, HOUR_MS
@@ -58,7 +58,7 @@ def twin_observed(given: Stream, told: dict[int, Labels]) -> tuple[list[list[flo
     run = given.run
     rows: list[list[float]] = []
     for i in range(len(run)):
-        rows.append(twin.observe({name: run[name][i].item() for name in run.dtype.names}))
+        rows.append(twin.observe({name: run[name][i].item() for name in OBSERVATION.names or ()}))
         if len(rows) in told:
             labels = told[len(rows)]
             twin.lanes.label(labels.ordinals.tolist(), labels.fraud.tolist())
