@@ -9,7 +9,7 @@ import msgspec
 
 Kind = Literal["frozen", "holding", "balance"]
 TOPICS: dict[Kind, tuple[str, ...]] = {
-    "frozen": ("wallet-events",),
+    "frozen": ("wallet-events", "outflows"),
     "holding": ("postings", "holdings"),
     "balance": ("outflows", "withdrawals"),
 }

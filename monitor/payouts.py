@@ -180,6 +180,9 @@ class Payouts:
         amount_minor = self.decisions.minor(event.asset, event.amount)  # refused here and now if it can't be placed
         self.wallet_rules.seen_leaving(event, amount_minor)
         if event.internal:
+            known = self.state.withdrawals.by_id.get(event.withdrawal_id or "")
+            if known is not None and event.withdrawal_id is not None:
+                self.state.withdrawals.put(event.withdrawal_id, msgspec.structs.replace(known, internal=True))
             return
         if not self._serve(event, final=False):
             policy = self.state.policy

@@ -20,7 +20,7 @@ from monitor.repeats import EventIds, Postings
 from monitor.scoring import Scoring
 from monitor.security import Security
 from monitor.sources import Sources
-from monitor.usual_amounts import UsualAmounts
+from monitor.usual_amounts import REWARDS_BELOW, UsualAmounts
 from monitor.wallets import Wallets
 from monitor.withdrawals import Withdrawals
 
@@ -77,7 +77,7 @@ class State:
         self.repeated = Repeated()
         self.security = Security()
         self.usual_withdrawals = UsualAmounts()
-        self.usual_postings = UsualAmounts()
+        self.usual_postings = UsualAmounts(REWARDS_BELOW)
         self.wallets = Wallets()
         self.marks = Marks(policy)
         self.incidents = Incidents()

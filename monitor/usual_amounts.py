@@ -16,8 +16,8 @@ LEARNING = 100
 """So many amounts must be known before one can be unusual."""
 ABOVE = 4
 """An amount is far above its asset's if it has more than so many bits more than the largest: at least 2⁴ times that."""
-BELOW = 10
-"""A reading in other units is usual down to a tenth of the usual least value: a batch of small rewards is smaller than deposits are."""
+REWARDS_BELOW = 10
+"""Of postings a reading in other units is usual down to a tenth of the usual least value: a batch of small rewards is smaller than deposits are."""
 
 
 class Sizes(msgspec.Struct):
@@ -30,8 +30,9 @@ class Sizes(msgspec.Struct):
 class UsualAmounts:
     """Sizes by asset of one kind of movement."""
 
-    def __init__(self) -> None:
+    def __init__(self, below: int = 1) -> None:
         self.by_asset: dict[str, Sizes] = {}
+        self.below = below
 
     def take(self, asset: str, amount_minor: int) -> bool:
         """Count an amount and say so, unless it is far above all amounts of its asset before: then it must be looked at first."""
@@ -59,13 +60,13 @@ class UsualAmounts:
             return None
         read_minor = amount_minor * 10 ** marks.decimals(base) // 10 ** marks.decimals(asset)
         low, high = self._usual(marks)
-        if not low <= read_minor * BELOW or read_minor > high:
+        if not low <= read_minor * self.below or read_minor > high:
             return None
         number, printed = print_amount(amount_minor, marks.decimals(asset)), print_amount(value, marks.decimals(base))
         return f"{number} {asset} are worth {printed} {base}, at least {2**ABOVE} times any before; {number} {base} would be usual"
 
     def _usual(self, marks: Marks) -> tuple[int, int]:
-        """Values in the base currency between which 98 in 100 amounts lie, at today's prices; each power stands for its lower end.
+        """Values in the base currency between which 94 in 100 amounts lie, at today's prices; each power stands for its lower end.
 
         Nothing lies between 1 and 0, which is given while too few are known.
         """
@@ -79,5 +80,5 @@ class UsualAmounts:
         sums = list(accumulate(number for _, number in values))
         if not sums or sums[-1] < LEARNING:
             return 1, 0
-        first, last = (bisect_left(sums, max(1, sums[-1] * percent // 100)) for percent in (1, 99))
+        first, last = (bisect_left(sums, max(1, sums[-1] * percent // 100)) for percent in (5, 99))
         return values[first][0], 2 * values[last][0]

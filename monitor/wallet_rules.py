@@ -132,6 +132,8 @@ class WalletRules:
         known = self.state.withdrawals.by_id.get(doubt.withdrawal_id or "")
         if not wallet.frozen_at(doubt.at_ms) or not self.decisions.on("frozen_wallet_pays"):
             return
+        if known is not None and known.internal:
+            return  # emptied into a wallet of the exchange's own, as is right after a theft
         detail = f"withdrawal {doubt.withdrawal_id} left wallet {doubt.name} {(doubt.at_ms - wallet.frozen_at_ms) // 1_000} s after it was frozen"
         loss = None
         if known is not None:

@@ -36,7 +36,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `left`: some step or outflow said that it left, which no later step takes back; `on_chain_minor`: what was seen leaving for it;
     `seen_tx_id`: the transaction that was seen on chain or confirmed first; `payments`: the keys under which it is found in `Withdrawals.by_payment`; `steps`: bits of the steps it took;
-    `step_at_ms`: the latest of their times; `approved_amount`: what was approved where that isn't what was asked for; `observation`: its
+    `internal`: its outflow was a move between wallets of the exchange's own; `step_at_ms`: the latest of their times; `approved_amount`: what was approved where that isn't what was asked for; `observation`: its
     number among what the detectors scored, -1 if they didn't.
     """
 
@@ -63,6 +63,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     amount_minor: int = 0
     approved_amount: str | None = None
     seen_tx_id: str | None = None
+    internal: bool = False
 
 
 def known_from(event: Withdrawal, amount_minor: int) -> Known:
@@ -211,7 +212,7 @@ class Withdrawals:
             known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
             event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons,
             known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments, known.observation, steps,
-            max(event.occurred_at_ms, known.step_at_ms), known.amount_minor, approved_amount, seen_tx_id,
+            max(event.occurred_at_ms, known.step_at_ms), known.amount_minor, approved_amount, seen_tx_id, known.internal,
         )  # fmt: skip
         self.by_id[withdrawal_id] = after
         return after

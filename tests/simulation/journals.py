@@ -118,8 +118,8 @@ def _trouble(record: Record, rng: random.Random) -> Iterator[tuple[str, str, dic
     value, key = {name: fact for name, fact in record.value.items() if name not in ("event_id", "occurred_at_ms")}, record.key
     wallet_id = str(value.get("wallet_id", "wallet-btc-hot"))
     if record.topic == "withdrawals":
-        requested = rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))
-        again: dict[str, dict[str, object]] = {"requested": {**requested}, "broadcast": {"status": "signed", "tx_id": None}}
+        requested: dict[str, object] = rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))
+        again: dict[str, dict[str, object]] = {"requested": requested, "broadcast": {"status": "signed", "tx_id": None}}
         if rng.random() < 0.5:
             yield "withdrawals", key, value | again.get(str(value["status"]), {"status": rng.choice(("approved", "failed", "signed"))})
         else:

@@ -140,6 +140,15 @@ STORIES = {
         tick                                          |
         tick                                          |
         progress                                      | mark suspected 1 BTC; page; verdict HOLD late frozen_wallet_pays""",
+    "a frozen wallet is emptied into another of the exchange's own": """
+        wallet-events action=frozen                   |
+        withdrawals status=requested                  | verdict CLEAR
+        withdrawals status=broadcast tx_id=t          |
+        outflows tx_id=t withdrawal_id=w internal=yes |
+        tick                                          |
+        tick                                          |
+        tick                                          |
+        progress                                      |""",
     "it was unfrozen, which is read later": """
         wallet-events action=frozen                   |
         withdrawals status=requested                  | verdict CLEAR
