@@ -31,7 +31,10 @@ from streams.secrets import Secrets
 from streams.settings import Settings
 from streams.simulate import produce_records
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, Scenario, Stage, load
+from streams.simulation.phases import Scenario
+from streams.simulation.play import Play
+from streams.simulation.scenario import load
+from streams.simulation.stage import Stage
 from streams.simulation.world import ASSETS
 from streams.summary import HEARTBEAT, lines
 from streams.topics import apply_topics, check_topics

@@ -16,7 +16,9 @@ import orjson
 from monitor.contracts.topics import INPUTS
 from streams.kafka import Kafka
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, Scenario, Stage
+from streams.simulation.phases import Scenario
+from streams.simulation.play import Play
+from streams.simulation.stage import Stage
 
 Progress = Callable[[int, float], None]
 """Called now and then with the records written so far and the share of simulated time that is done, 0 to 1."""

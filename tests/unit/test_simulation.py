@@ -14,7 +14,10 @@ from monitor.decode import Decoded, Decoder, IntakeLimits
 from streams.settings import DEFAULT_POLICY
 from streams.simulate import Traffic, line, write_file
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, ScenarioRefusedError, Stage, TransferPhase, load, names
+from streams.simulation.phases import TransferPhase
+from streams.simulation.play import Play
+from streams.simulation.scenario import ScenarioRefusedError, load, names
+from streams.simulation.stage import Stage
 from streams.simulation.world import ACCOUNT_KINDS, ASSETS, HOUR_SHARES, LAYERS
 
 START_MS = 1_717_129_000_000
@@ -162,7 +165,15 @@ def test_an_incident_fixes_the_price_and_leaves_all_else(records: list[Record]) 
     late = [record for record in over if record.topic == "prices" and record.key == "BTC" and record.timestamp_ms >= START_MS + 30_000]
     assert [record.value["price"] for record in late] == ["10704212.8406"]
     honest = [record for record in records if record.topic != "prices" or record.key != "BTC" or record.timestamp_ms < START_MS + 30_000]
-    assert [record for record in over if not str(record.value["event_id"]).startswith("dmm-")] == honest
+    others = [record for record in over if not str(record.value["event_id"]).startswith("dmm-")]
+    drained = [record for record in others if record.key == "wallet-btc-cold" and record.timestamp_ms > START_MS + 45_000]
+    assert drained
+    for record in drained:
+        told = next(one.value["amount"] for one in honest if one.value["event_id"] == record.value["event_id"])
+        assert Decimal(str(told)) - Decimal(str(record.value["amount"])) == Decimal("4502.9")
+    assert [record for record in others if record not in drained] == [
+        record for record in honest if record.key != "wallet-btc-cold" or record.timestamp_ms <= START_MS + 45_000
+    ]
 
 
 def test_a_scenario_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
