@@ -252,7 +252,7 @@ class Demo:
         begin = time.time()
         stage.begin(Play(self._scenario, round(begin * 1_000)))
         scene.stage = f"incident {self._scenario.id}"
-        for phase in sorted(self._scenario.phases, key=lambda phase: phase.at_seconds):
+        for phase in sorted(self._scenario.played, key=lambda phase: phase.at_seconds):
             await self._sleep(begin + phase.at_seconds - time.time(), producing)
             scene.say(phase.name)
         await self._sleep(AFTER_SECONDS, producing)

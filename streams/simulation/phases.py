@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from monitor.contracts.account_events import AccountAction
 from monitor.contracts.wallet_events import WalletAction
+from streams.simulation.episodes import EpisodeKind
 
 Confidence = Literal["high", "medium", "low", "assumed"]
 AT_SECONDS_MAX = 366 * 86_400.0
@@ -28,6 +29,8 @@ Amount = Annotated[str, Meta(min_length=1, max_length=64)]
 Owner = Literal["customer", "exchange"]
 Ownership = Literal["own", "new", "shared"]
 """own: what the account always uses; new: never seen before, one for each account; shared: never seen before, one for all of the phase."""
+EXISTING = "existing"
+"""In place of an account: any that has the asset."""
 FRESH = "fresh"
 """In place of an address: one that nobody has ever seen."""
 
@@ -39,13 +42,23 @@ class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence: Confidence
 
 
-class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was lost of one asset in all, as public sources have it; `amount` is left out where it isn't known."""
+class LostAsset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was lost of one asset; `amount` is left out where it isn't known."""
 
     asset: Name
     amount: Amount | None = None
-    base_amount: Amount | None = None
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was lost in all, as public sources have it: base amounts in JPY, in the money of that day."""
+
     confidence: Confidence
+    assets: tuple[LostAsset, ...] = ()
+    base_amount: Amount | None = None
+    customer_base_amount: Amount | None = None
+    own_base_amount: Amount | None = None
+    usd: Amount | None = None
+    krw: Amount | None = None
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="action"):
@@ -77,7 +90,7 @@ class BalancePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class TransferPhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="transfer"):
-    """One withdrawal's whole life through the withdrawal engine, and what goes wrong with it.
+    """One withdrawal's whole life through the withdrawal engine, and what goes wrong with it. Account "existing" is any that has the asset.
 
     Loss is what is sent: by the second broadcast if there are two, of the excess if only the amount was changed.
     """
@@ -234,6 +247,15 @@ class AccountEventPhase(Played, frozen=True, kw_only=True, forbid_unknown_fields
     country: Annotated[str, Meta(min_length=2, max_length=2)] | None = None
 
 
+class EpisodePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="episode"):
+    """An honest episode of the simulated exchange goes on meanwhile, as a run of withdrawals after bad news; `episodes` explains them."""
+
+    episode: EpisodeKind
+    for_seconds: Annotated[float, Meta(gt=0.0, le=OVER_SECONDS_MAX)]
+    factor: Annotated[float, Meta(gt=0.0, le=1_000.0)] = 1.0
+    asset: Name | None = None
+
+
 class NoticePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="notice"):
     """What people knew at that time: when the exchange noticed, or what an outside observer saw. Makes no record."""
 
@@ -242,7 +264,7 @@ class NoticePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 Phase = (
     PricePhase | BalancePhase | TransferPhase | WithdrawalsPhase | OutflowPhase | PostingsPhase | ReplayPhase | RedirectPhase | TreasuryPhase
-    | WalletEventPhase | AccountEventPhase | NoticePhase
+    | WalletEventPhase | AccountEventPhase | EpisodePhase | NoticePhase
 )  # fmt: skip
 """Every kind of phase."""
 
@@ -256,12 +278,17 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     classes: tuple[Name, ...]
     cause: Literal["unauthorized_access", "system_failure", "undecided"]
     teaches: Text
-    loss: tuple[Loss, ...] = ()
+    loss: Loss | None = None
     facts: tuple[Fact, ...] = ()
     tail_seconds: Seconds = 120.0
     phases: tuple[Phase, ...]
 
     @property
+    def played(self) -> tuple[Phase, ...]:
+        """The phases in which something happens: all but notices."""
+        return tuple(phase for phase in self.phases if not isinstance(phase, NoticePhase))
+
+    @property
     def seconds(self) -> float:
-        """Until the last phase has begun."""
-        return max(phase.at_seconds for phase in self.phases)
+        """Until the last of them has begun."""
+        return max(phase.at_seconds for phase in self.played)

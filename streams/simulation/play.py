@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 from monitor.money import print_amount
 from streams.simulation.crowds import HOT, Cast, Changes, Member, TooFewAccountsError, divided, moments
 from streams.simulation.directory import Directory, minor_of
+from streams.simulation.episodes import Episode
 from streams.simulation.exchange import Record, Value
 from streams.simulation.phases import (
+    EXISTING,
     FRESH,
     AccountEventPhase,
     BalancePhase,
+    EpisodePhase,
     NoticePhase,
     OutflowPhase,
     Phase,
@@ -67,6 +70,7 @@ class Play:
             WalletEventPhase: self._wallet_event,
             AccountEventPhase: self._account_event,
             RedirectPhase: lambda _phase, _at_ms: [],
+            EpisodePhase: lambda _phase, _at_ms: [],
             NoticePhase: lambda _phase, _at_ms: [],
         }
 
@@ -82,7 +86,29 @@ class Play:
     @property
     def first_ms(self) -> int:
         """When its first phase that makes records begins."""
-        return min(self._at_ms(phase) for phase in self.scenario.phases if not isinstance(phase, NoticePhase))
+        return min(self._at_ms(phase) for phase in self.scenario.played)
+
+    @property
+    def end_ms(self) -> int:
+        """When the last of it has happened; confirmations and episodes may go on."""
+        last = [self._at_ms(phase) for phase in self.scenario.played]
+        last += [redirection.end_ms for redirection in self.redirections()]
+        return max(last + [planned.record.timestamp_ms for planned in self.planned() if planned.record.value.get("status") != "confirmed"])
+
+    def episodes(self, start_ms: int) -> tuple[Episode, ...]:
+        """The honest episodes that go on meanwhile, for an exchange that began at that time."""
+        return tuple(
+            Episode(
+                kind=phase.episode, start_seconds=(self._at_ms(phase) - start_ms) / 1_000, seconds=phase.for_seconds, factor=phase.factor, asset=phase.asset
+            )
+            for phase in self.scenario.phases
+            if isinstance(phase, EpisodePhase)
+        )  # fmt: skip
+
+    def busy_ms(self) -> list[tuple[int, int]]:
+        """When something of it happens, as ranges in order of their beginning."""
+        ranges = [(planned.record.timestamp_ms, planned.record.timestamp_ms) for planned in self.planned()]
+        return sorted(ranges + [(redirection.begin_ms, redirection.end_ms) for redirection in self.redirections()])
 
     def _at_ms(self, phase: Phase) -> int:
         return self.begin_ms + round(phase.at_seconds * 1_000)
@@ -136,45 +162,50 @@ class Play:
         event: Value = {"wallet_id": phase.wallet_id, "asset": wallet.asset, "amount": phase.amount, "temperature": wallet.temperature}
         return [Planned(self._tell.record("balances", phase.wallet_id, at_ms, event | {"owner": "customer", "provider_id": wallet.provider_id}))]
 
-    def _transfer(self, phase: TransferPhase, at_ms: int) -> list[Planned]:
-        asset = _ASSETS[phase.asset]
+    def _asked(self, phase: TransferPhase) -> Value:
+        """What a transfer's request says."""
+        facts: Value = {"channel": "desk", "second_factor": "passkey", "country": "JP"}
+        account_id, address = phase.account_id, None
+        if account_id == EXISTING:
+            member = self.cast.gather(None, 1, phase.asset, new=False)[0]
+            account_id, facts, address = member.account_id, self.cast.dressed(member, Changes()), member.address
+        if phase.to_wallet_id is not None:
+            address = _WALLETS[phase.to_wallet_id].address
+        elif phase.to is not None or address is None:
+            address = self._address(phase.to or FRESH, phase.asset)
         amount_minor = minor_of(phase.asset, phase.amount)
-        own = phase.to_wallet_id
-        address = self._address(phase.to or FRESH, phase.asset) if own is None else _WALLETS[own].address
-        withdrawal_id = self.withdrawal_id(phase)
-        withdrawal = self._tell.base(withdrawal_id, phase.account_id, asset, phase.wallet_id, amount_minor, address) | {"owner": phase.owner}
-        withdrawal |= {"channel": "desk", "second_factor": "passkey", "country": "JP"}
-        sent = withdrawal | {"tx_id": tx_of(withdrawal_id)}
+        asked = self._tell.base(self.withdrawal_id(phase), account_id, _ASSETS[phase.asset], phase.wallet_id, amount_minor, address)
+        return asked | {"owner": phase.owner} | facts
+
+    def _transfer(self, phase: TransferPhase, at_ms: int) -> list[Planned]:
+        withdrawal = self._asked(phase)
+        sent = withdrawal | {"tx_id": tx_of(str(withdrawal["withdrawal_id"]))}
         if phase.paid_to is not None:
             sent["address"] = self._address(phase.paid_to, phase.asset)
         if phase.paid_amount is not None:
             sent["amount"] = phase.paid_amount
-        taken_minor = minor_of(phase.asset, sent["amount"])
-        if phase.paid_amount is not None and phase.paid_to is None:
-            taken_minor = max(taken_minor - amount_minor, 0) or taken_minor
-        part = Part(phase.asset, taken_minor) if phase.loss else None
         twice = phase.second_broadcast_after_seconds is not None
+        part = Part(phase.asset, _taken_minor(phase)) if phase.loss else None
+        loss = None if twice else part
 
-        def at(seconds: float) -> int:
-            return at_ms + round(seconds * 1_000)
+        def planned_step(status: str, seconds: float, value: Value) -> Planned:
+            sends = status == "broadcast"
+            return Planned(self._tell.step(status, at_ms + round(seconds * 1_000), value), sends=sends, loss=loss if sends else None)
 
         planned = [
-            Planned(self._tell.step("requested", at(0.0), withdrawal)),
-            Planned(self._tell.step("approved", at(phase.approved_after_seconds), withdrawal)),
-            Planned(self._tell.step("signed", at(phase.signed_after_seconds), withdrawal)),
+            planned_step("requested", 0.0, withdrawal),
+            planned_step("approved", phase.approved_after_seconds, withdrawal),
+            planned_step("signed", phase.signed_after_seconds, withdrawal),
         ]
         if phase.cancelled_after_seconds is not None:
-            planned.append(Planned(self._tell.step("cancelled", at(phase.cancelled_after_seconds), withdrawal)))
-        loss = None if twice else part
+            planned.append(planned_step("cancelled", phase.cancelled_after_seconds, withdrawal))
         if phase.first_broadcast_told:
-            planned.append(Planned(self._tell.step("broadcast", at(phase.broadcast_after_seconds), sent), sends=True, loss=loss))
+            planned.append(planned_step("broadcast", phase.broadcast_after_seconds, sent))
             if not twice:
-                planned.append(Planned(self._tell.step("confirmed", at(phase.confirmed_after_seconds), sent)))
-        seen = self._tell.seen(sent, at(phase.seen_after_seconds))
+                planned.append(planned_step("confirmed", phase.confirmed_after_seconds, sent))
+        seen = self._tell.seen(sent, at_ms + round(phase.seen_after_seconds * 1_000))
         planned.append(Planned(seen) if phase.first_broadcast_told else Planned(seen, sends=True, loss=loss))
-        if phase.second_broadcast_after_seconds is not None:
-            planned += self._second(phase, at_ms, sent, part)
-        return planned
+        return planned + self._second(phase, at_ms, sent, part) if twice else planned
 
     def _second(self, phase: TransferPhase, at_ms: int, sent: Value, part: Part | None) -> list[Planned]:
         """The same withdrawal is taken up again, perhaps with an event that tells so, and sent by another transaction."""
@@ -351,3 +382,12 @@ class Play:
             if group is not None and isinstance(phase, WithdrawalsPhase | PostingsPhase) and phase.group == group:
                 return phase.asset
         return ASSETS[0].asset
+
+
+def _taken_minor(phase: TransferPhase) -> int:
+    """What a transfer takes: all that is sent, but only the excess where no more than the amount was changed."""
+    asked_minor = minor_of(phase.asset, phase.amount)
+    if phase.paid_amount is None:
+        return asked_minor
+    paid_minor = minor_of(phase.asset, phase.paid_amount)
+    return paid_minor - asked_minor if phase.paid_to is None and paid_minor > asked_minor else paid_minor

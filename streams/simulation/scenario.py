@@ -19,7 +19,6 @@ from monitor.money import parse_amount, parse_price
 from monitor.reasons import Reason
 from streams.simulation.phases import (
     BalancePhase,
-    NoticePhase,
     OutflowPhase,
     Phase,
     Played,
@@ -44,7 +43,7 @@ _PROVIDERS = {row.provider_id for row in PROVIDERS}
 STEPS = ("approved_after_seconds", "signed_after_seconds", "broadcast_after_seconds", "seen_after_seconds")
 _HOT = {row.asset for row in WALLETS if row.temperature == "hot"}
 _place = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
-_indices = re.compile(r"^\.(phases|facts|loss)\[(\d+)\](?:\.(\w+))?")
+_indices = re.compile(r"^\.(phases|facts)\[(\d+)\](?:\.(\w+))?")
 
 
 class ScenarioRefusedError(Exception):
@@ -113,7 +112,7 @@ def _wrongs(scenario: Scenario) -> Iterator[str]:
     for number, phase in enumerate(scenario.phases, start=1):
         for field, wrong in _phase_wrongs(phase):
             yield f"phase {number} ('{phase.name}'), field {field}: {wrong}"
-    played = [phase for phase in scenario.phases if not isinstance(phase, NoticePhase)]
+    played = scenario.played
     if not played:
         yield "no phase makes a record: all are notices"
     seconds = max(end_seconds(phase) for phase in played) - min(phase.at_seconds for phase in played)
@@ -127,11 +126,14 @@ def _wrong_facts(scenario: Scenario) -> Iterator[str]:
             dt.date.fromisoformat(scenario.date)
         except ValueError:
             yield f"field date: '{scenario.date}' is no date, as 2024-05-31"
-    for number, loss in enumerate(scenario.loss, start=1):
-        for field, wrong in _wrong_amounts(loss.asset, {"amount": loss.amount}):
-            yield f"loss {number}, field {field}: {wrong}"
-        if loss.base_amount is not None and not isinstance(parse_amount(loss.base_amount, 0), int):
-            yield f"loss {number}, field base_amount: '{loss.base_amount}' is no amount of whole yen"
+    loss = scenario.loss
+    for number, lost in enumerate(() if loss is None else loss.assets, start=1):
+        for field, wrong in _wrong_amounts(lost.asset, {"amount": lost.amount}):
+            yield f"loss, asset {number}, field {field}: {wrong}"
+    for field in ("base_amount", "customer_base_amount", "own_base_amount", "usd", "krw"):
+        told = getattr(loss, field, None)
+        if told is not None and not isinstance(parse_amount(told, 0), int):
+            yield f"loss, field {field}: '{told}' is no whole amount"
 
 
 def end_seconds(phase: Phase) -> float:
