@@ -3,6 +3,7 @@
 Every incident of a seed forks the same frozen engine and draws the same continuation. Called by `scenario_run` and `scenario_honest`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import dropwhile
@@ -66,9 +67,10 @@ class SimulatedJournal:
         self._intake = Intake(policy.assets, limits_of(settings.intake), policy.base_currency)
         self._next = {f"{topic.name}/0": 0 for topic in INPUTS}
         self.clock_ms = -1
+        self.refused: Counter[str] = Counter()
 
     def fork(self) -> "SimulatedJournal":
-        """Another that goes on from here by itself."""
+        """Another that goes on from here by itself, with nothing refused so far."""
         other = SimulatedJournal(self._settings)
         other._next, other.clock_ms = dict(self._next), self.clock_ms
         return other
@@ -96,6 +98,7 @@ class SimulatedJournal:
         arrived = ReplayRecord(record.topic, start, record.timestamp_ms, record.key.encode(), orjson.dumps(record.value))
         taken = self._intake.take(record.topic, 0, start, (arrived,), self.clock_ms)
         self._next[source] = taken.next_offset
+        self.refused.update({f"{record.topic}: {reason}": count for reason, count in taken.rejected.items()})
         return taken.entries
 
 

@@ -54,6 +54,8 @@ def text(result: Result) -> Iterator[str]:
     yield f"                              {len(result.false_pages_before)} from there to the incident, {len(result.false_pages_after)} since it began"
     yield from _page_lines((*result.false_pages_history, *result.false_pages_before, *result.false_pages_after))
     yield f"Reviews of honest withdrawals {result.reviews_history} in the history, {result.reviews_before} before, {result.reviews_after} since"
+    for why, count in result.refused.items():
+        yield f"REFUSED by intake, so not played: {count:,} record(s), {why}"
     for name in result.shortened:
         yield f"Shortened: a quiet stretch at '{name}'"
 

@@ -60,6 +60,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     history_days: float
     history_records: int
     entries: int
+    refused: dict[str, int]
     first_loss_at_ms: int
     loss_base_amount: str
     losses: int

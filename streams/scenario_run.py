@@ -56,6 +56,7 @@ class Live(NamedTuple):
     ties: Ties
     takings: list[Taking]
     entries: int
+    refused: dict[str, int]
 
     @property
     def total_minor(self) -> int:
@@ -136,7 +137,7 @@ class Loop:
         self._fold()
         if not self._takings:
             raise ScenarioRefusedError(f"Scenario '{play.scenario.id}' can't be run: no phase that happened is marked as loss.")
-        return Live(play, self.watch, self.ties, self._takings, self._engine.next_offset - entries_before)
+        return Live(play, self.watch, self.ties, self._takings, self._engine.next_offset - entries_before, dict(self._journal.refused))
 
     def _take(self, step: Step) -> None:
         record = step.record
@@ -226,6 +227,7 @@ def summed_up(ground: Ground, live: Live, *, hold: bool, saved_minor: int, obeye
         history_days=ground.history.days,
         history_records=ground.records,
         entries=live.entries,
+        refused=live.refused,
         first_loss_at_ms=first_ms,
         loss_base_amount=str(total_minor),
         losses=len(live.takings),
