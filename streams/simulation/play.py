@@ -165,15 +165,17 @@ class Play:
     def _asked(self, phase: TransferPhase) -> Value:
         """What a transfer's request says."""
         facts: Value = {"channel": "desk", "second_factor": "passkey", "country": "JP"}
-        account_id, address = phase.account_id, None
+        account_id, address, amount_minor = phase.account_id, None, minor_of(phase.asset, phase.amount)
         if account_id == EXISTING:
             member = self.cast.gather(None, 1, phase.asset, new=False)[0]
             account_id, facts, address = member.account_id, self.cast.dressed(member, Changes()), member.address
+            facts["balance_before"] = print_amount(self._balance_before(member, phase.asset, amount_minor), _ASSETS[phase.asset].decimals)
+            if phase.to_wallet_id is None and phase.to is None and member.request is not None and "tag" in member.request:
+                facts["tag"] = member.request["tag"]
         if phase.to_wallet_id is not None:
             address = _WALLETS[phase.to_wallet_id].address
         elif phase.to is not None or address is None:
             address = self._address(phase.to or FRESH, phase.asset)
-        amount_minor = minor_of(phase.asset, phase.amount)
         asked = self._tell.base(self.withdrawal_id(phase), account_id, _ASSETS[phase.asset], phase.wallet_id, amount_minor, address)
         return asked | {"owner": phase.owner} | facts
 
@@ -249,7 +251,7 @@ class Play:
             withdrawal |= facts
             if not addresses and member.request is not None and "tag" in member.request:
                 withdrawal["tag"] = member.request["tag"]
-            withdrawal["balance_before"] = print_amount(self._balance_before(phase, member, amount_minor), asset.decimals)
+            withdrawal["balance_before"] = print_amount(self._balance_before(member, phase.asset, amount_minor), asset.decimals)
             planned += self._tell.life(phase, withdrawal, asked_ms, Part(phase.asset, amount_minor) if phase.loss else None, batch_id, last_ms)
         if batch_id is not None:
             self.cast.fresh.add(batch_id)
@@ -271,9 +273,9 @@ class Play:
     def _fee(asset: str) -> int:
         return minor_of(asset, _ASSETS[asset].fee)
 
-    def _balance_before(self, phase: WithdrawalsPhase, member: Member, amount_minor: int) -> int:
+    def _balance_before(self, member: Member, asset: str, amount_minor: int) -> int:
         """What the account had: what the records say, or, where the file's amount is larger, somewhat more than that."""
-        needed_minor = amount_minor + self._fee(phase.asset)
+        needed_minor = amount_minor + self._fee(asset)
         if member.left_minor >= needed_minor:
             return member.left_minor
         return needed_minor + amount_minor * self.cast.rng.randrange(100) // 1_000

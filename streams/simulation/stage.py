@@ -50,6 +50,7 @@ class Stage:
         self._taken_minor: dict[str, int] = {}
         self._sent: set[str] = set()
         self._stopped: set[str] = set()
+        self._lost: set[str] = set()
 
     def begin(self, play: Play) -> None:
         """Lay an incident over what is still to be drawn; what of it lies before that comes at once."""
@@ -102,8 +103,9 @@ class Stage:
             return self._gate(record, sends, None, is_held)
         play, redirection, record = redirected
         loss = None
-        if sends and redirection.phase.loss and _sending(record) not in self._sent | self._stopped:
+        if sends and redirection.phase.loss and str(record.value["withdrawal_id"]) not in self._lost:  # once, whatever is sent or told again
             loss = Part(str(record.value["asset"]), minor_of(str(record.value["asset"]), record.value["amount"]))
+            self._lost.add(str(record.value["withdrawal_id"]))
             play.redirected.append((str(record.value["withdrawal_id"]), loss.asset, str(record.value["amount"])))
         return self._gate(record, sends, loss, is_held)._replace(ours=True)
 

@@ -205,6 +205,7 @@ def test_a_provider_s_payouts_go_to_addresses_nobody_has_seen(when: str) -> None
     stage = Stage(ground().honest, Directory())
     stage.begin(play)
     changed: dict[object, dict[str, object]] = {}
+    lost: list[object] = []
     for step in stage.steps():
         if step.record.timestamp_ms > begin_ms + 300_000:
             break
@@ -213,8 +214,11 @@ def test_a_provider_s_payouts_go_to_addresses_nobody_has_seen(when: str) -> None
             assert value["address"] in play.cast.fresh
             assert "tag" not in value
             changed.setdefault(value["withdrawal_id"], {})[str(value["status"])] = value["address"]
-            assert (step.loss is not None) == (value["status"] == "broadcast")
+            if step.loss is not None:
+                assert value["status"] == "broadcast"
+                lost.append(value["withdrawal_id"])
     assert len(changed) > 10
+    assert sorted(map(str, lost)) == sorted(str(name) for name, steps in changed.items() if "broadcast" in steps)
     assert all(len(set(steps.values())) == 1 for steps in changed.values())
     assert all((when == "request") == ("requested" in steps) for steps in changed.values())
 
