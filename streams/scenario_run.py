@@ -208,13 +208,7 @@ def summed_up(ground: Ground, live: Live, *, hold: bool, saved_minor: int, obeye
     false_pages = [alert for alert in watch.pages if alert not in pages]
     reviews = [verdict for withdrawal_id, verdict in watch.reviews().items() if withdrawal_id not in live.ties.withdrawals]
     holds = sorted(verdict.decided_at_ms for name in live.ties.withdrawals for verdict in watch.verdicts.get(name, ()) if verdict.verdict == "HOLD")
-    incidents = [
-        MonitorIncident(
-            one.incident_id, one.severity, one.cause, one.title, one.summary, one.rules, (one.opened_at_ms - first_ms) / SECOND_MS,
-            one.withdrawals, one.accounts, one.marked_base_amount,
-        )
-        for one in live.ties.incidents(watch)
-    ]  # fmt: skip
+    incidents = _incidents(live, first_ms)
     tied = {incident.incident_id for incident in incidents}
     marks = {mark.mark_id: mark for mark in watch.marks if mark.incident_id in tied}
     total_minor = live.total_minor
@@ -261,6 +255,17 @@ def summed_up(ground: Ground, live: Live, *, hold: bool, saved_minor: int, obeye
         criteria=[],
     )
     return msgspec.structs.replace(result, criteria=criteria(result, live, obeyed))
+
+
+def _incidents(live: Live, first_ms: int) -> list[MonitorIncident]:
+    """The monitor's incidents that this one caused."""
+    return [
+        MonitorIncident(
+            one.incident_id, one.severity, one.cause, one.title, one.summary, one.rules, (one.opened_at_ms - first_ms) / SECOND_MS,
+            one.withdrawals, one.accounts, one.marked_base_amount,
+        )
+        for one in live.ties.incidents(live.watch)
+    ]  # fmt: skip
 
 
 def _page(alert: Alert, watch: Watch, first_ms: int) -> Page:

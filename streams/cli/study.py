@@ -88,7 +88,7 @@ def simulate(
     to_kafka: Annotated[bool, typer.Option("--to-kafka", help="Write to the configured Kafka instead.")] = False,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Simulated time.")] = 600,
     rate: Annotated[float, typer.Option("--rate", min=0.01, help="Withdrawal requests a second; each makes about seven records.")] = 5,
-    accounts: Annotated[int, typer.Option("--accounts", min=5, help="Customers of the exchange.")] = 1_000,
+    accounts: Annotated[int, typer.Option("--accounts", min=7, help="Customers of the exchange.")] = 1_000,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same records.")] = 1,
     incident: Annotated[str | None, typer.Option("--incident", help="A scenario by name, or its TOML file; none: honest traffic only.")] = None,
     incident_after: Annotated[float, typer.Option("--incident-after", min=0, help="Seconds until the incident begins.")] = 300,

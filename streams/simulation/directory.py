@@ -33,15 +33,19 @@ class Holder(NamedTuple):
 
 
 class Directory:
-    """Everything known so far. `note` takes each record once, in order."""
+    """Everything known so far; `levels_minor` is the newest balance by wallet. `note` takes each record once, in order."""
 
     def __init__(self) -> None:
         self._requests: dict[str, dict[str, Value]] = {}
         self._amounts: dict[str, list[str]] = {}
+        self.levels_minor: dict[str, int] = {}
 
     def note(self, record: Record) -> None:
-        """Remember a customer's request; all else is passed over."""
+        """Remember a customer's request or a wallet's balance; all else is passed over."""
         value = record.value
+        if record.topic == "balances":
+            self.levels_minor[record.key] = minor_of(str(value["asset"]), value["amount"])
+            return
         if record.topic != "withdrawals" or value["status"] != "requested" or "balance_before" not in value:
             return
         asset = str(value["asset"])
@@ -56,6 +60,7 @@ class Directory:
         other = Directory()
         other._requests = {asset: dict(requests) for asset, requests in self._requests.items()}
         other._amounts = {wallet: list(amounts) for wallet, amounts in self._amounts.items()}
+        other.levels_minor = dict(self.levels_minor)
         return other
 
     def holders(self, asset: str) -> list[Holder]:

@@ -46,11 +46,11 @@ class Stage:
         self._fixed_ms: dict[str, int] = {}
         self._redirections: list[tuple[Play, Redirection]] = []
         self._elsewhere: dict[str, tuple[Play, Redirection, str]] = {}
-        self._fixed_minor: dict[str, int] = {}
         self._taken_minor: dict[str, int] = {}
         self._sent: set[str] = set()
         self._stopped: set[str] = set()
         self._lost: set[str] = set()
+        self._told: dict[str, str] = {}
 
     def begin(self, play: Play) -> None:
         """Lay an incident over what is still to be drawn; what of it lies before that comes at once."""
@@ -85,15 +85,15 @@ class Stage:
     def _own(self, planned: Planned, is_held: Callable[[str], bool]) -> Step:
         record = planned.record
         if record.topic == "balances":
-            self._fixed_minor[record.key] = minor_of(str(record.value["asset"]), record.value["amount"])
-            self._taken_minor[record.key] = 0
+            fixed_minor = minor_of(str(record.value["asset"]), record.value["amount"])
+            self._taken_minor[record.key] = self._known.levels_minor.get(record.key, fixed_minor) - fixed_minor
         step = self._gate(record, planned.sends, planned.loss, is_held)
         if planned.sends and not step.stopped:
             self._take(record)
         return step._replace(ours=True)
 
     def _of_others(self, record: Record, is_held: Callable[[str], bool]) -> Step:
-        if record.topic == "balances" and record.key in self._taken_minor:
+        if record.topic == "balances":
             return Step(self._balance(record), ours=False, sends=False, loss=None, stopped=False)
         sends = record.topic == "withdrawals" and record.value["status"] == "broadcast"
         if not self._redirections:
@@ -134,6 +134,8 @@ class Stage:
         if elsewhere is None:
             return None
         play, redirection, address = elsewhere
+        if redirection.phase.when == "broadcast" and record.value.get("status") in {"requested", "approved", "signed"}:
+            return None  # told again, as it was
         value = {name: told for name, told in record.value.items() if name != "tag"} | {"address": address}
         return play, redirection, record._replace(value=value)
 
@@ -144,7 +146,7 @@ class Stage:
             phase = redirection.phase
             if value.get("status") != status[phase.when] or value.get("provider_id") != phase.provider_id or value["account_id"] == DESK_ACCOUNT:
                 continue
-            if redirection.begin_ms <= record.timestamp_ms < redirection.end_ms:
+            if redirection.begin_ms <= int(str(value["occurred_at_ms"])) < redirection.end_ms:
                 asset = str(value["asset"])
                 pool = play.cast.addresses(phase.addresses, asset, f"redirect/{play.scenario.phases.index(phase)}")
                 address = pool[len(self._elsewhere) % len(pool)] if pool else play.cast.address(asset)
@@ -163,9 +165,12 @@ class Stage:
             self._taken_minor[to] = self._taken_minor.get(to, 0) - amount_minor
 
     def _balance(self, record: Record) -> Record:
-        asset = str(record.value["asset"])
-        level_minor = self._fixed_minor.get(record.key, minor_of(asset, record.value["amount"])) - self._taken_minor[record.key]
-        return record._replace(value=record.value | {"amount": print_amount(max(level_minor, 0), _DECIMALS[asset])})
+        """A balance with what the incident changed; told again, it is what it was."""
+        asset, event_id = str(record.value["asset"]), str(record.value["event_id"])
+        if event_id not in self._told:
+            level_minor = minor_of(asset, record.value["amount"]) - self._taken_minor.get(record.key, 0)
+            self._told[event_id] = print_amount(max(level_minor, 0), _DECIMALS[asset])
+        return record._replace(value=record.value | {"amount": self._told[event_id]})
 
 
 def _sending(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from decimal import Decimal
+from itertools import takewhile
 
 import pytest
 
@@ -259,16 +260,24 @@ def test_events_of_wallets_and_accounts_reach_the_core() -> None:
 def test_the_wallet_holds_what_the_file_says_less_what_was_taken() -> None:
     scenario = told('action = "balance"\nat_seconds = -10.0\nwallet_id = "wallet-btc-hot"\namount = "50"', THEFT, f"{THEFT}\nat_seconds = 20.0")
     play = Play(scenario, ground().history.end_ms + 60_000, 1)
-    stage = Stage(ground().honest, Directory())
+    stage = Stage(ground().honest, ground().known.copy())
     stage.begin(play)
-    told_balances = []
+    honest = {record.value["event_id"]: record for record in takewhile(lambda record: record.timestamp_ms <= play.end_ms + 120_000, ground().honest)}
+    told_balances, level = [], Decimal(ground().known.levels_minor["wallet-btc-hot"]) / 10**8
     for step in stage.steps():
-        if step.record.timestamp_ms > play.end_ms + 120_000:
+        record = step.record
+        if record.timestamp_ms > play.end_ms + 120_000:
             break
-        if step.record.topic == "balances" and step.record.key == "wallet-btc-hot" and step.record.timestamp_ms >= play.first_ms:
-            told_balances.append(step.record.value["amount"])
-    assert told_balances[0] == "50"
-    assert told_balances[-1] == "48"
+        if record.topic == "balances" and record.key == "wallet-btc-hot":
+            amount = Decimal(str(record.value["amount"]))
+            if step.ours:
+                told_balances.append(amount)
+            elif record.timestamp_ms < play.first_ms:
+                level = amount
+            else:
+                told_balances.append(amount - Decimal(str(honest[record.value["event_id"]].value["amount"])) + level)
+    assert told_balances[0] == 50
+    assert told_balances[-1] == 48
     assert len(told_balances) > 2
 
 

@@ -12,7 +12,7 @@ from monitor.version import ENGINE_VERSION
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
 
 START_MS = 1_700_000_000_000
-ASSETS = {"JPY": 0, "BTC": 8, "ETH": 18, "XRP": 6, "SOL": 9, "USDC": 6}
+ASSETS = {"JPY": 0, "BTC": 8, "ETH": 18, "XRP": 6, "SOL": 9, "USDC": 6, "LTC": 8, "BCH": 8, "XEM": 6, "MONA": 8, "stETH": 18, "mETH": 18, "cmETH": 18}
 PARTITIONS = dict.fromkeys(INPUT_BY_NAME, 1) | {"retries": 1}
 
 
