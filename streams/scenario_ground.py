@@ -16,7 +16,7 @@ from monitor import entries
 from monitor.contracts.topics import INPUTS
 from monitor.engine import Engine
 from monitor.intake import Intake
-from monitor.snapshot import Frozen
+from monitor.snapshot import decode, encode
 from monitor.version import ENGINE_VERSION
 from streams.replay import limits_of
 from streams.replay_lines import ReplayRecord
@@ -128,13 +128,17 @@ class Ground(NamedTuple):
     seed: int
     history: History
     settings: Settings
-    frozen: Frozen
+    snapshot: bytes
     journal: SimulatedJournal
     known: Directory
     honest: Continuation
     watch: Watch
     prices: dict[str, str]
     records: int
+
+    def engine(self) -> Engine:
+        """An engine that goes on where the history ended; it shares nothing with others, hence the way over bytes, as after a restart."""
+        return Engine.thaw(decode(self.snapshot))
 
     def continuation(self, episodes: tuple[Episode, ...]) -> Continuation:
         """The honest stream that goes on after the history; with episodes it is made again from its beginning, which takes a while."""
@@ -200,5 +204,5 @@ def make_ground(settings: Settings, history: History, seed: int, progress: Progr
         yield record
         yield from stream
 
-    frozen = folding.fold().freeze()
-    return Ground(seed, history, settings, frozen, folding.journal, known, Continuation(rest()), watch, prices, count)
+    snapshot = encode(folding.fold().freeze())
+    return Ground(seed, history, settings, snapshot, folding.journal, known, Continuation(rest()), watch, prices, count)

@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from monitor.contracts.outputs import Alert, Verdict
-from monitor.engine import Engine
 from monitor.money import Price, parse_price, value_base_minor
 from streams.scenario_ground import MINUTE_MS, SECOND_MS, Ground
 from streams.scenario_result import Criterion, MonitorIncident, Page, Result, VerdictShown
@@ -111,7 +110,7 @@ class Loop:
         self.ties = Ties(self.play)
         self._ground = ground
         self._obey = obey
-        self._engine = Engine.thaw(ground.frozen)
+        self._engine = ground.engine()
         self._journal = ground.journal.fork()
         self._batch: list[bytes] = []
         self._prices = Prices(ground.prices)
