@@ -8,6 +8,7 @@ here (`scenario` lays incidents over it). Called by `simulate`, the demo, the be
 | requests | Poisson, at the rate of `demand` | assumed |
 | new address of an exchange or processor | one every two days, joins the less used ones; episodes make busy ones | assumed |
 | the chain watcher lags | twice a day, 1 to 5 minutes | assumed |
+| signers are exchanged | once in ten days, at any wallet | assumed |
 | a business's payout | 1 in 50 of its requests, 1 in 8 on pay days | assumed |
 | a campaign | at noon in Japan 500 to 2,000 JPY are credited to up to 150 accounts, as one batch | assumed |
 """
@@ -38,7 +39,7 @@ DESK_SHARE = 0.002
 WALLET_RATE = 50
 """Requests a second that the wallets' openings are meant for; a busier exchange holds more, in whole multiples."""
 WATCHER_LAGS_A_DAY = 2.0
-NEW_SHARED_EVERY_DAYS = 2.0
+NEW_SHARED_EVERY_DAYS, NEW_SIGNER_EVERY_DAYS = 2.0, 10.0
 LOOKS_IN = 0.25
 PAYOUT, PAYOUT_ON_PAY_DAY = 1 / 50, 1 / 8
 CAMPAIGN_ACCOUNTS_MAX, AIRDROP_ACCOUNTS_MAX = 150, 2_000
@@ -125,6 +126,7 @@ class Exchange:
         self._next_visit(start_ms)
         self._sometimes(WATCHER_LAGS_A_DAY, start_ms, lambda now_ms: self._agenda.watcher_lags(now_ms + self._rng.randrange(60_000, 300_000)))
         self._sometimes(1.0 / NEW_SHARED_EVERY_DAYS, start_ms, lambda _now_ms: self._population.open_shared(pick_asset(self._rng)))
+        self._sometimes(1.0 / NEW_SIGNER_EVERY_DAYS, start_ms, self._new_signer)
         noon_ms = (start_ms + JAPAN_OFFSET_MS) // DAY_MS * DAY_MS + DAY_MS // 2 - JAPAN_OFFSET_MS
         for day_ms in range(noon_ms, self._end_ms, DAY_MS):
             if day_ms >= start_ms:
@@ -170,6 +172,11 @@ class Exchange:
             wallet = self._treasury.hot(self._asset_of(episode).asset)
             event: Value = {"wallet_id": wallet.wallet_id, "action": "node_trouble", "provider_id": wallet.provider_id}
             self._agenda.at(begin_ms, lambda now_ms: self._agenda.tell("wallet-events", wallet.wallet_id, now_ms, event))
+
+    def _new_signer(self, at_ms: int) -> None:
+        wallet = self._rng.choice(WALLETS)
+        event: Value = {"wallet_id": wallet.wallet_id, "action": "signer_changed", "provider_id": wallet.provider_id, "actor": "key-ceremony"}
+        self._agenda.tell("wallet-events", wallet.wallet_id, at_ms, event | {"detail": "planned exchange of a signer"})
 
     def _asset_of(self, episode: Episode) -> SimulatedAsset:
         return self._assets[episode.asset] if episode.asset is not None else ASSETS[0]

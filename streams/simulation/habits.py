@@ -2,7 +2,7 @@
 
 | what | distribution | source |
 | --- | --- | --- |
-| logins without a withdrawal | 1 for 4 requests; of them 8 % fail, 1.5 % change the password, .5 % the second factor | assumed |
+| logins without a withdrawal | 1 for 4 requests; of them 8 % fail, 1.2 % change the password, .3 % the mail address, .5 % the second factor | assumed |
 | second factor changed | its owner withdraws a day (20 to 30 hours) later, as exchanges make customers wait | assumed |
 | new phone | 1 request in 200 of people: device added, 3 in 10 enrol their second factor anew | assumed |
 | travel | 1 request in 300 begins 3 to 14 days abroad, on a hotel's or a foreign carrier's network | assumed |
@@ -50,8 +50,10 @@ class Habits:
             self.tell(account, "login", at_ms)
         elif share < 0.98:
             self.tell(account, "login_failed", at_ms)
-        elif share < 0.995:
+        elif share < 0.992:
             self.tell(account, "password_changed", at_ms)
+        elif share < 0.995:
+            self.tell(account, "email_changed", at_ms)
         else:
             self.change_second_factor(account, at_ms)
 
