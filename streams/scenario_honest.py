@@ -84,7 +84,7 @@ def fold_honest(
 def _month(watch: Watch, history: History, seed: int, episodes: tuple[Episode, ...], warm_days: int, count: int) -> HonestMonth:
     days = max(1, round(history.days))
     reviews = watch.reviews()
-    reviews_by_day = _by_day([verdict.decided_at_ms for verdict in reviews.values()], history.start_ms, days)
+    reviews_by_day = by_day([verdict.decided_at_ms for verdict in reviews.values()], history.start_ms, days)
     kinds = Counter(verdict.verdict for verdict in reviews.values())
     return HonestMonth(
         seed=seed,
@@ -92,9 +92,9 @@ def _month(watch: Watch, history: History, seed: int, episodes: tuple[Episode, .
         warm_days=min(warm_days, days - 1),
         records=count,
         withdrawals_odd=len(reviews),
-        pages_by_day=_by_day([page.decided_at_ms for page in watch.pages], history.start_ms, days),
+        pages_by_day=by_day([page.decided_at_ms for page in watch.pages], history.start_ms, days),
         reviews_by_day=reviews_by_day,
-        reviews_by_week=_by_week(reviews_by_day[min(warm_days, days - 1) :]),
+        reviews_by_week=by_week(reviews_by_day[min(warm_days, days - 1) :]),
         holds=kinds["HOLD"],
         watches=kinds["WATCH"],
         unscored=kinds["UNSCORED"],
@@ -104,14 +104,15 @@ def _month(watch: Watch, history: History, seed: int, episodes: tuple[Episode, .
     )
 
 
-def _by_day(times_ms: Sequence[int], start_ms: int, days: int) -> list[int]:
+def by_day(times_ms: Sequence[int], start_ms: int, days: int) -> list[int]:
+    """How many on each day; what came after the last counts on the last."""
     counts = [0] * days
     for at_ms in times_ms:
         counts[min(max((at_ms - start_ms) // DAY_MS, 0), days - 1)] += 1
     return counts
 
 
-def _by_week(by_day: Sequence[int]) -> list[float]:
+def by_week(by_day: Sequence[int]) -> list[float]:
     """Mean a day of each whole week; the whole if there is none."""
     weeks = [by_day[index : index + WEEK_DAYS] for index in range(0, len(by_day) - WEEK_DAYS + 1, WEEK_DAYS)] or [by_day]
     return [sum(week) / max(len(week), 1) for week in weeks]

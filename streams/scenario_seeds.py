@@ -3,6 +3,7 @@
 Each history is folded once and forked for every scenario. Called by the command line.
 """
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -18,6 +19,9 @@ from streams.simulation.phases import Scenario
 
 HISTORY_SHARE = 0.7
 """Of a seed's work; the rest are its scenarios (a guess for the progress bar)."""
+
+COLLECTION_THRESHOLDS = (50_000, 20, 1_000)
+"""As the worker's: the state has no cycles, and full collections walk all of it for nothing."""
 
 Made = TypeVar("Made")
 
@@ -47,6 +51,7 @@ def run_seed(wanted: Wanted, seed: int, progress: Progress | None = None) -> lis
         if progress is not None:
             progress(count, share * HISTORY_SHARE)
 
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     ground = make_ground(wanted.settings, wanted.history, seed, part)
     results = []
     for number, scenario in enumerate(wanted.scenarios, start=1):
@@ -58,6 +63,7 @@ def run_seed(wanted: Wanted, seed: int, progress: Progress | None = None) -> lis
 
 def honest_seed(wanted: HonestWanted, seed: int, progress: Progress | None = None) -> HonestMonth:
     """One seed's honest days."""
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     return fold_honest(wanted.settings, wanted.history, seed, wanted.episodes, wanted.warm_days, progress)
 
 

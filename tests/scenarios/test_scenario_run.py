@@ -1,10 +1,20 @@
 """The closed loop and what is said of it: holds stop what comes after them, the same seed gives the same run, nothing leaks between forks."""
 
+from itertools import takewhile
+from pathlib import Path
+
 import msgspec
+import orjson
 import pytest
 
+from streams.cli.app import run as command
+from streams.scenario_ground import History, make_ground
+from streams.scenario_honest import by_day, by_week
 from streams.scenario_report import table, text
-from streams.scenario_run import Loop, merged, thinned
+from streams.scenario_run import Loop, merged, run, thinned
+from streams.scenario_seeds import Wanted, over_seeds, run_seed
+from streams.settings import Settings
+from streams.simulation.episodes import Episode
 from streams.simulation.scenario import load, names, read
 from tests.scenarios.short_history import ground, result, told
 from tests.scenarios.short_history import text as file_text
@@ -149,11 +159,63 @@ def test_incidents_that_invariants_find_are_met_on_a_short_history(name: str) ->
     # Hours between phases are the long test's.
     phases = [msgspec.structs.replace(phase, at_seconds=max(phase.at_seconds, -60.0)) for phase in scenario.phases if phase.at_seconds < 1_000.0]
     scenario = msgspec.structs.replace(scenario, phases=tuple(phases))
-    from streams.scenario_run import run
-
     met = run(ground(), scenario)
     assert met.passed, met.misses
     assert met.refused == {}
+
+
+def test_an_episode_changes_nothing_up_to_a_minute_before_it_begins() -> None:
+    begin_ms = ground().history.end_ms + 300_000
+    seconds = (begin_ms - ground().history.start_ms) / 1_000
+    episodes = (Episode(kind="bad_news_run", start_seconds=seconds, seconds=600.0, factor=20.0),)
+    plain = list(takewhile(lambda record: record.timestamp_ms < begin_ms + 300_000, ground().continuation(())))
+    again = list(takewhile(lambda record: record.timestamp_ms < begin_ms + 300_000, ground().continuation(episodes)))
+    before = [record for record in plain if record.timestamp_ms < begin_ms - 60_000]
+    assert len(before) > 1_000
+    assert again[: len(before)] == before
+    assert len(again) > 1.5 * len(plain)
+
+
+def test_the_command_says_by_its_exit_code_whether_criteria_are_met(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    short = ["--days", "0.01", "--rate", "5"]
+    met = tmp_path / "met.toml"
+    met.write_text(file_text('action = "outflow"\nwallet_id = "wallet-btc-hot"\namount = "1"\nloss = true'))
+    assert command(["scenario", "run", str(met), *short, "--json"]) == 0
+    told_object = orjson.loads(capsys.readouterr().out)
+    assert told_object["met"] is True
+    assert [one["seed"] for one in told_object["runs"]] == [1]
+    missed = tmp_path / "missed.toml"
+    missed.write_text(
+        file_text('action = "withdrawals"\ncount = 1\nasset = "BTC"\namount = "0.01"\naccounts = "new"\ndestinations = "fresh"\nloss = true')
+    )
+    assert command(["scenario", "run", str(missed), *short, "--seeds", "2", "--seed", "3", "--hold", "off"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("0 of 2 runs")
+    assert "MISS test, seed 4: page: no page" in out
+    many = tmp_path / "many.toml"
+    many.write_text(file_text('action = "withdrawals"\ncount = 5000\nasset = "BTC"\namount = "0.01"\nloss = true'))
+    assert command(["scenario", "run", str(many), *short]) == 2
+    assert "more history is needed" in capsys.readouterr().err
+
+
+def test_honest_days_are_counted_by_day_and_week(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["scenario", "honest", "--days", "0.05", "--rate", "3", "--seeds", "2"]
+    assert command([*arguments, "--json"]) == 0
+    told_object = orjson.loads(capsys.readouterr().out)
+    assert [one["seed"] for one in told_object["seeds"]] == [1, 2]
+    for one in told_object["seeds"]:
+        assert one["records"] > 5_000
+        assert sum(one["reviews_by_day"]) == one["holds"] + one["watches"] + one["unscored"]
+        assert len(one["pages"]) == sum(one["pages_by_day"])
+    assert command(arguments) == 0
+    assert capsys.readouterr().out.startswith("Pages    0.00 a day")
+    assert command([*arguments, "--amount-shock-day", "3"]) == 2
+
+
+def test_days_and_weeks() -> None:
+    assert by_day([0, 1, 86_400_000, 999 * 86_400_000], 0, 3) == [2, 1, 1]
+    assert by_week([7] * 7 + [14] * 7 + [1]) == [7.0, 14.0]
+    assert by_week([2, 4]) == [3.0]
 
 
 def test_ranges_and_rows() -> None:
@@ -162,12 +224,15 @@ def test_ranges_and_rows() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
+def test_seeds_in_processes_of_their_own_give_the_same() -> None:
+    wanted = Wanted(Settings(), ground().history, (told(TWICE),), hold=True)
+    assert over_seeds(run_seed, wanted, [1, 2], 2) == over_seeds(run_seed, wanted, [1, 2], 1)
+
+
+@pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_all_ten_incidents_over_ten_days() -> None:
-    from streams.scenario_ground import History, make_ground
-    from streams.scenario_run import run
-    from streams.settings import Settings
-
     whole = make_ground(Settings(), History(start_ms=1_767_571_200_000), 1)
     missed = {name: outcome.misses for name in names() if not (outcome := run(whole, load(name))).passed}
     assert missed == {}
