@@ -118,14 +118,13 @@ def simulate(
         raise RefusedError(str(error)) from error
     parameters = ExchangeParameters(start_ms=start_ms, seconds=seconds, requests_per_second=rate, accounts=accounts, seed=seed, finish=finish)
     traffic = Traffic(parameters, played, incident_after)
-    with shown_share("simulated") as progress:
-        if out is None:
-            simulated = _to_kafka(given(context), traffic, progress, real_pace=not at_once)
-        else:
-            try:
-                simulated = write_file(traffic, out, progress)
-            except OSError as error:
-                raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
+    try:
+        with shown_share("simulated") as progress:
+            simulated = _to_kafka(given(context), traffic, progress, real_pace=not at_once) if out is None else write_file(traffic, out, progress)
+    except scenario.ScenarioRefusedError as error:
+        raise RefusedError(str(error)) from error
+    except OSError as error:
+        raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     if as_json:
         print_json({"records": simulated.records, "losses": [list(loss) for loss in simulated.losses]})
     else:
