@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, core, dead_letter, sources, study, topics
+from streams.cli import config, core, dead_letter, evaluate, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 for group, name in ((topics.app, "topics"), (config.app, "config"), (sources.app, "sources"), (dead_letter.app, "dead-letter"), (core.app, "core")):
     app.add_typer(group, name=name)
-for commands in (running.app, study.app):
+for commands in (running.app, study.app, evaluate.app):
     app.registered_commands += commands.registered_commands
 
 
