@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.account_lane import AccountLane
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, Detector, observations
+from detectors.destination_lane import DestinationLane
 from detectors.half_space_trees import HalfSpaceTrees
+from detectors.lanes import Lanes
+from detectors.lanes_kernel import MODEL_INPUTS
 from detectors.observer import Observer
 from detectors.panel import Panel
-from detectors.surprise import Surprise
-from detectors.tail import TailBins
 from detectors.wallet_outflow import WalletOutflow
 from detectors.young_address_payers import YoungAddressPayers
 
@@ -23,7 +25,7 @@ DAY_MS = 86_400_000
 class Parts(NamedTuple):
     """What a detector may be made from."""
 
-    tail_bins: TailBins
+    lanes: Lanes
     young_address_ms: int
 
 
@@ -38,14 +40,15 @@ class Entry(NamedTuple):
 NAMES = Observer.INPUT_NAMES
 
 DETECTORS: tuple[Entry, ...] = (
-    Entry("surprise", lambda parts: Surprise(NAMES, parts.tail_bins), "Is it rare in a few respects at once?"),
-    Entry("half_space_trees", lambda _: HalfSpaceTrees(NAMES), "Is it where few recent withdrawals were?"),
+    Entry("account_lane", lambda parts: AccountLane(NAMES, parts.lanes), "Is it as unlike this account as takeovers are?"),
+    Entry("destination_lane", lambda parts: DestinationLane(parts.lanes), "Is its destination one that frauds were reported of?"),
+    Entry("half_space_trees", lambda _: HalfSpaceTrees(NAMES[:MODEL_INPUTS]), "Is it where few recent withdrawals were?"),
     Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
     Entry("wallet_outflow", lambda _: WalletOutflow(NAMES.index("amount")), "Do many large payouts leave one wallet at once?"),
 )
 
 
-def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> Panel:
+def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, remembered_max: int = 1_000_000, run_age: bool = True) -> Panel:
     """Observer and detectors as a fresh panel.
 
     Parameters
@@ -53,10 +56,15 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> P
     young_address_ms
         Age in ms below which an address is young, at most 21 days.
     pairs_max
-        Pairs of account and address that are remembered; the longest unseen go first. At least 1,024.
+        Pairs of an account and an address, device, network, country or API key that are remembered; the longest unseen go first. At least 1,024.
+    remembered_max
+        Observations that a label may still come for, at least 256; memory is taken as they come.
+    run_age
+        Whether the destination lane counts the age of a destination's run of frauds.
     """
-    parts = Parts(TailBins(len(NAMES)), young_address_ms)
-    return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in DETECTORS])
+    lanes = Lanes(remembered_max, run_age=run_age)
+    parts = Parts(lanes, young_address_ms)
+    return Panel(Observer(lanes, pairs_max), lanes, [entry.make(parts) for entry in DETECTORS])
 
 
 def configure(panel: Panel, *, young_address_ms: int, pairs_max: int) -> None:
@@ -74,3 +82,5 @@ def compile_kernels() -> None:
     n = BLOCK_OBSERVATIONS
     panel.fold(observations(n, time_ms=np.arange(n), amount=1.0, amount_base=1.0, wallet=0, provider=0))
     panel.learn(np.ones(n, np.bool_))
+    panel.label(np.arange(2), np.ones(2, np.bool_))
+    panel.unlabel(np.arange(1))

@@ -19,7 +19,7 @@ from monitor.money import Price
 from monitor.policy import PROVIDERS_MAX, Policy
 from monitor.withdrawals import destination
 
-CALIBRATED = ("surprise", "half_space_trees")
+CALIBRATED = ("account_lane", "destination_lane", "half_space_trees")
 """Detectors whose p-values are fused; the others are rules with a threshold of their own."""
 
 

@@ -59,7 +59,7 @@ def test_the_journal_warms_the_detectors_and_fills_the_tables(lines: list[bytes]
     engine = Engine(sha256(lines[0]).hexdigest())
     engine.fold(0, lines)
     picture = engine.gauges()
-    assert picture.detectors["surprise"].state == picture.detectors["half_space_trees"].state == "READY"
+    assert picture.detectors["account_lane"].state == picture.detectors["half_space_trees"].state == "READY"
     assert all(picture.evictions[table] > 0 for table in ("account", "address", "withdrawal"))
     assert picture.verdicts["WATCH"] > 0
     assert picture.verdicts["HOLD"] > 0
