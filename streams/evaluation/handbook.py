@@ -50,7 +50,7 @@ class Tested(NamedTuple):
     cards_removed: int
 
 
-def test_sets(protocol: Protocol, times_ms: Ints, cards: Ints, frauds: Bools) -> list[Tested]:
+def split(protocol: Protocol, times_ms: Ints, cards: Ints, frauds: Bools) -> list[Tested]:
     """The events of each test, in order of time.
 
     On each day of a test the cards with a known fraud are left out. Known is a fraud whose label is older than the delay as the day begins; frauds

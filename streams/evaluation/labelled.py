@@ -90,7 +90,7 @@ def read(path: pathlib.Path, mapping: Mapping[str, str], time_unit: str | None =
     order = np.argsort(times, kind="stable")
     if np.any(times[1:] < times[:-1]):
         notes.append("The file isn't in order of time; its rows were sorted.")
-    run = observations(len(order), time_ms=times, amount=amounts)
+    run = observations(len(order), time_ms=times, amount=amounts, amount_base=amounts)
     rows = {"asset": 1}
     for meaning, kind in ROWS.items():
         if meaning in columns:
@@ -98,6 +98,8 @@ def read(path: pathlib.Path, mapping: Mapping[str, str], time_unit: str | None =
     for meaning in set(DIGESTS) & set(columns):
         run[meaning] = _digests(columns[meaning])
     _numbers(run, columns)
+    if rows["asset"] > 1 and "amount_base" not in columns:
+        notes.append(f"Amounts are taken as of one currency across the {rows['asset']} assets; if they aren't, give amount_base.")
     return Labelled(run[order], frauds[order], rows, notes)
 
 
@@ -232,7 +234,8 @@ def _numbers(run: Run, columns: Mapping[str, Column]) -> None:
         numbers = _floats(column, meaning)
         _refuse(column, (numbers < 0.0) & ~column.missing, f"has a negative {meaning}")
         if meaning == "amount_base":
-            _refuse(column, ((numbers == 0.0) | (numbers > AMOUNT_MAX)) & ~column.missing, "has an absurd amount_base, 0 or too large")
+            _refuse(column, (numbers > AMOUNT_MAX) & ~column.missing, f"has an absurd amount_base, above {AMOUNT_MAX:g}")
+            numbers = np.where(numbers > 0.0, numbers, np.nan)  # 0: worth nothing that could be told
         target = "balance_share" if meaning == "balance" else meaning
         if meaning == "balance":
             numbers = np.divide(run["amount"], numbers, out=np.full(len(numbers), SHARE_MAX), where=numbers > 0.0)

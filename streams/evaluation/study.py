@@ -104,7 +104,7 @@ def _counted(data: Labelled, options: Options) -> Ints:
 
 
 def _tested(data: Labelled, protocol: handbook.Protocol) -> list[handbook.Tested]:
-    tested = handbook.test_sets(protocol, data.times_ms, data.run["account"].astype(np.int64), data.frauds)
+    tested = handbook.split(protocol, data.times_ms, data.run["account"].astype(np.int64), data.frauds)
     if not tested:
         raise RefusedError(f"From --test-from to --test-to there is no whole test of {protocol.test_days} days.")
     empty = next((test for test in tested if not len(test.places)), None)

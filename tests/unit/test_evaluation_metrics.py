@@ -98,7 +98,7 @@ def test_a_weight_counts_an_event_so_often(events: Events, data: st.DataObject) 
 def stream(n: int, seed: int) -> tuple[Ranking, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     chance = np.random.default_rng(seed)
     frauds = chance.random(n) < 0.1
-    return Ranking(chance.random(n) + frauds, frauds, chance.random(n)), np.sort(chance.integers(0, 30, n))
+    return Ranking(chance.random(n) + 0.5 * frauds, frauds, chance.random(n)), np.sort(chance.integers(0, 30, n))
 
 
 def test_bootstrap_has_a_seed_and_holds_the_figure() -> None:
