@@ -14,7 +14,9 @@ from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
     from streams.evaluation.handbook import Protocol
+    from streams.evaluation.labelled import Labelled
     from streams.evaluation.prequential import Progress
+    from streams.evaluation.study import Study
 
 UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 
@@ -37,54 +39,69 @@ class TimeUnit(StrEnum):
     ns = "ns"
 
 
+DataFile = Annotated[pathlib.Path, typer.Argument(help="Labelled withdrawals: Parquet, or CSV with a header, plain or gzipped.", show_default=False)]
+Columns = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        metavar="MEANING=COLUMN,…",
+        help="Needed: time, account, destination, amount, label (0 or 1). Also: asset, amount_base (the amount in one currency, else amounts are taken to "
+        "be in one), device, network, country, api_key, batch, wallet, provider, balance, balance_share, wallet_share, security_age_ms, second_factor.",
+        show_default=False,
+    ),
+]
+Unit = Annotated[TimeUnit | None, typer.Option("--time-unit", help="Unit of times that are numbers; not given: told by their size.")]
+Delay = Annotated[str, typer.Option("--label-delay", help="How long after its event a label is known: 7d, 12h, 30m, 90s.")]
+Policy = Annotated[str, typer.Option("--label-policy", help="Whose labels are ever known: none, all, or alerted, audit, reported:SHARE joined by +.")]
+Alert = Annotated[float, typer.Option("--alert-share", min=1e-6, max=0.5, help="Share of events that may alert.")]
+Audit = Annotated[float, typer.Option("--audit-share", min=0, max=1, help="Share of events that people look at, whatever their score.")]
+WarmUp = Annotated[str, typer.Option("--warm-up", help="How long after the first event counting begins.")]
+Protocols = Annotated[Measured, typer.Option("--protocol", help="stream: the whole stream; handbook: its test weeks too.")]
+From = Annotated[str | None, typer.Option("--test-from", help="handbook: first day of the first test, as 2018-06-06.")]
+To = Annotated[str | None, typer.Option("--test-to", help="handbook: last day that may be tested.")]
+Days = Annotated[int, typer.Option("--test-days", min=1, help="handbook: days of a test.")]
+Known = Annotated[
+    int, typer.Option("--known-days", min=1, help="handbook: a card is left out for a fraud so many days and the delay before its test, or later.")
+]
+WithoutRunAge = Annotated[bool, typer.Option("--without-run-age", help="The lanes without run age beside; handbook always has them.")]
+Hold = Annotated[bool, typer.Option("--hold", help="What alerts teaches nothing, as in mode enforce.")]
+WithPeers = Annotated[bool, typer.Option("--peers", help="river's models beside, on the same inputs and labels; about 1 ms per event.")]
+PeerEvents = Annotated[int | None, typer.Option("--peer-events", min=1, help="With --peers: the first so many counted events only.")]
+Report = Annotated[pathlib.Path | None, typer.Option("--report", help="Directory for pictures and the table (CSV and Markdown).")]
+Bootstrap = Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples of days for the 95 % intervals; 0: none.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of audits, victims' reports, resamples and peers.")]
+
+
 @app.command(
     epilog="Example: withdrawal-monitor evaluate withdrawals.parquet"
     " --columns time=at,account=customer,destination=address,asset=asset,amount=amount,label=fraud"
 )
 def evaluate(
-    data: Annotated[pathlib.Path, typer.Argument(help="Labelled withdrawals: Parquet, or CSV with a header, plain or gzipped.", show_default=False)],
-    columns: Annotated[
-        str,
-        typer.Option(
-            "--columns",
-            metavar="MEANING=COLUMN,…",
-            help="Needed: time, account, destination, amount, label (0 or 1). Also: asset, device, network, country, api_key, batch, wallet, provider, "
-            "amount_base, balance, balance_share, wallet_share, security_age_ms, second_factor.",
-            show_default=False,
-        ),
-    ],
-    time_unit: Annotated[TimeUnit | None, typer.Option("--time-unit", help="Unit of times that are numbers; not given: told by their size.")] = None,
-    label_delay: Annotated[str, typer.Option("--label-delay", help="How long after its event a label is known: 7d, 12h, 30m, 90s.")] = "7d",
-    label_policy: Annotated[
-        str, typer.Option("--label-policy", help="Whose labels are ever known: none, all, or alerted, audit, reported:SHARE joined by +.")
-    ] = "all",
-    alert_share: Annotated[float, typer.Option("--alert-share", min=1e-6, max=0.5, help="Share of events that may alert.")] = 0.005,
-    audit_share: Annotated[
-        float, typer.Option("--audit-share", min=0, max=1, help="Share of events that people look at, whatever their score.")
-    ] = 0.005,
-    warm_up: Annotated[str, typer.Option("--warm-up", help="How long after the first event counting begins.")] = "10d",
-    protocol: Annotated[Measured, typer.Option("--protocol", help="stream: the whole stream; handbook: its test weeks too.")] = Measured.stream,
-    test_from: Annotated[str | None, typer.Option("--test-from", help="handbook: first day of the first test, as 2018-06-06.")] = None,
-    test_to: Annotated[str | None, typer.Option("--test-to", help="handbook: last day that may be tested.")] = None,
-    test_days: Annotated[int, typer.Option("--test-days", min=1, help="handbook: days of a test.")] = 7,
-    known_days: Annotated[
-        int,
-        typer.Option("--known-days", min=1, help="handbook: cards with a fraud so many days before the labels' delay began, or later, are left out."),
-    ] = 7,
-    without_run_age: Annotated[bool, typer.Option("--without-run-age", help="The lanes without run age beside; handbook always has them.")] = False,
-    hold: Annotated[bool, typer.Option("--hold", help="What alerts teaches nothing, as in mode enforce.")] = False,
-    peers: Annotated[bool, typer.Option("--peers", help="river's models beside, on the same inputs and labels; about 1 ms per event.")] = False,
-    peer_events: Annotated[int | None, typer.Option("--peer-events", min=1, help="With --peers: the first so many counted events only.")] = None,
-    report: Annotated[pathlib.Path | None, typer.Option("--report", help="Directory for pictures and the table (CSV and Markdown).")] = None,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples of days for the 95 % intervals; 0: none.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of audits, victims' reports, resamples and peers.")] = 1,
+    data: DataFile,
+    columns: Columns,
+    time_unit: Unit = None,
+    label_delay: Delay = "7d",
+    label_policy: Policy = "all",
+    alert_share: Alert = 0.005,
+    audit_share: Audit = 0.005,
+    warm_up: WarmUp = "10d",
+    protocol: Protocols = Measured.stream,
+    test_from: From = None,
+    test_to: To = None,
+    test_days: Days = 7,
+    known_days: Known = 7,
+    without_run_age: WithoutRunAge = False,
+    hold: Hold = False,
+    peers: WithPeers = False,
+    peer_events: PeerEvents = None,
+    report: Report = None,
+    bootstrap: Bootstrap = 200,
+    seed: Seed = 1,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Measure the detectors on labelled data: score each event, then learn; labels come late."""
     from streams.evaluation import labelled, study
-    from streams.evaluation import report as reporting
     from streams.evaluation.labels import parse_policy
-    from streams.evaluation.result import lines
 
     if peer_events is not None and not peers:
         raise RefusedError("--peer-events goes with --peers only.")
@@ -103,14 +120,23 @@ def evaluate(
         resamples=bootstrap,
         seed=seed,
     )
-    if report is not None:
-        reporting.prepare(report)
     mapping = labelled.parse_columns(columns)
-    read = labelled.read(data, mapping, None if time_unit is None else time_unit.value)
-    measured = study.evaluate(read, options, str(data), _shown)
     if report is not None:
+        from streams.evaluation.report import prepare
+
+        prepare(report)
+    read = labelled.read(data, mapping, None if time_unit is None else time_unit.value)
+    _show(study.evaluate(read, options, str(data), _shown), read, report, as_json=as_json)
+
+
+def _show(measured: "Study", read: "Labelled", report: pathlib.Path | None, *, as_json: bool) -> None:
+    from streams.evaluation.result import lines
+
+    if report is not None:
+        from streams.evaluation.report import write
+
         try:
-            written = reporting.write(report, measured, read)
+            written = write(report, measured, read)
         except OSError as error:
             raise RefusedError(f"The report can't be written to {report}: {error.strerror}.") from error
         say(f"Written to {report}: {', '.join(written)}.")

@@ -21,8 +21,8 @@ from streams.refusals import RefusedError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-POINTS_MAX = 2_000
-"""Points of a curve: more can't be seen."""
+POINTS = 1_000
+"""Points of a curve from its start in growing steps, and as many evenly spread: more can't be seen."""
 SIZE_INCHES = (9.0, 6.0)
 DOTS_PER_INCH = 120
 
@@ -78,7 +78,8 @@ def _save(path: pathlib.Path, draw: "Callable[[Axes], None]") -> None:
 
 
 def _thinned(*curves: Floats) -> list[Floats]:
-    places = np.unique(np.linspace(0, len(curves[0]) - 1, POINTS_MAX).astype(np.int64))
+    last = len(curves[0]) - 1
+    places = np.unique(np.concatenate((np.linspace(0, last, POINTS), np.geomspace(1, last + 1, POINTS) - 1)).astype(np.int64))
     return [curve[places] for curve in curves]
 
 

@@ -128,7 +128,9 @@ def _answer(result: Result) -> Iterator[str]:
 def _labels(result: Result) -> str:
     if result.label_policy == "none":
         return "none"
-    return f"{result.label_policy} after {result.label_delay_ms / 86_400_000:g} days, {result.labels_told:,} told"
+    hours = result.label_delay_ms / 3_600_000
+    delay = f"{hours / 24:g} days" if hours >= 24 else f"{hours:g} hours"
+    return f"{result.label_policy} after {delay}, {result.labels_told:,} told"
 
 
 def day(at_ms: int) -> str:

@@ -84,7 +84,7 @@ def evaluate(data: Labelled, options: Options, file: str, shown: Shown) -> Study
     if options.without_run_age or options.protocol is not None:
         without = _pass(data, options, registry.make(run_age=False), shown(f"evaluated, {WITHOUT_RUN_AGE}"))
         contestants.append(Contestant(WITHOUT_RUN_AGE, OURS, without.scores, None))
-    contestants += [Contestant(name, DETECTOR, values, None) for name, values in judged.values.items()]
+    contestants += [Contestant(name, DETECTOR, judged.values[name], None) for name in _calibrated(judged)]
     same = [Contestant(f"{one.name}, peers' events", one.group, one.scores[:last], one.cpu_us) for one in contestants if one.group == OURS]
     if peers is not None:
         if last < len(data.run):
@@ -155,7 +155,7 @@ def _row(one: Contestant, data: Labelled, counted: Ints, tested: list[handbook.T
     ranked = Ranking(scores, frauds, data.run["amount"][at])
     low: Figures | None = None
     high: Figures | None = None
-    if options.resamples and one.group != DETECTOR:
+    if options.resamples and one.group != DETECTOR and days[0] < days[-1]:
         low, high = bootstrap(ranked, days, SHARES, options.resamples, options.seed)
     whole = [test for test in tested if test.places[-1] < len(one.scores)]
     return Row(
@@ -223,11 +223,16 @@ def _alerts(data: Labelled, share: float, counted: Ints, alerts: Bools) -> Alert
     )
 
 
+def _calibrated(judged: Judged) -> list[str]:
+    """Detectors that gave p-values; the others are rules, or had nothing to look at."""
+    return [name for name, p_values in judged.p_values.items() if np.any(p_values[judged.ready[name]] < 1.0)]
+
+
 def _calibration(data: Labelled, counted: Ints, judged: Judged) -> dict[str, tuple[tuple[float, float], ...]]:
     honest = counted[~data.frauds[counted]]
     shown = {}
-    for name, p_values in judged.p_values.items():
-        p_of_ready = p_values[honest][judged.ready[name][honest]]
-        if len(p_of_ready) and float(p_of_ready.min()) < 1.0:  # a rule without p-values has none to be calibrated
-            shown[name] = tuple((level, float(np.mean(p_of_ready <= level))) for level in LEVELS)
+    for name in _calibrated(judged):
+        p_values = judged.p_values[name][honest][judged.ready[name][honest]]
+        if len(p_values):
+            shown[name] = tuple((level, float(np.mean(p_values <= level))) for level in LEVELS)
     return shown
