@@ -94,7 +94,7 @@ def read(path: pathlib.Path, mapping: Mapping[str, str], time_unit: str | None =
     rows = {"asset": 1}
     for meaning, kind in ROWS.items():
         if meaning in columns:
-            run[kind], rows[kind] = _numbered(columns[meaning], order)
+            run[kind], rows[kind] = _numbered(columns[meaning])
     for meaning in set(DIGESTS) & set(columns):
         run[meaning] = _digests(columns[meaning])
     _numbers(run, columns)
@@ -210,12 +210,11 @@ def _names(column: Column) -> list[str | None]:
     return [None if gone else str(value) for value, gone in zip(values.tolist(), column.missing.tolist(), strict=True)]
 
 
-def _numbered(column: Column, order: Ints) -> tuple[Ints, int]:
-    """A row for each name, in the order of time in which they come up, and how many there are."""
+def _numbered(column: Column) -> tuple[Ints, int]:
+    """A row for each name, in the order in which they come up, and how many there are."""
     names = _names(column)
     table: dict[str, int] = {}
-    for place in order.tolist():
-        name = names[place]
+    for name in names:
         if name is not None:
             table.setdefault(name, len(table))
     return np.array([NO_ROW if name is None else table[name] for name in names], np.int64), len(table)

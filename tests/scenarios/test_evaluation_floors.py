@@ -48,8 +48,13 @@ def test_the_first_two_weeks_are_ranked_well(tmp_path: Path) -> None:
     ],
 )
 def test_average_precision(file: str, columns: str, warm_up: str, policy: str, floor: float) -> None:
-    result = evaluated(folder() / file, columns, "--warm-up", warm_up, "--label-policy", policy)
-    assert result["rows"][0]["figures"][AVERAGE_PRECISION] >= floor
+    """Where chance decides which labels are told, the mean over three draws: one draw is .02 off or more."""
+    seeds = "123" if "audit" in policy else "1"
+    reached = [
+        evaluated(folder() / file, columns, "--warm-up", warm_up, "--label-policy", policy, "--seed", seed)["rows"][0]["figures"][AVERAGE_PRECISION]
+        for seed in seeds
+    ]
+    assert sum(reached) / len(reached) >= floor
 
 
 @pytest.mark.long

@@ -18,8 +18,10 @@ STORY = """
     20.2  3     yes    .8     yes
     20.3  4     no     .7     yes
     20.4  5     no     .2     yes
+    20.5  7     yes    .75    yes
     21.0  3     yes    .9     no, known by now
     21.5  4     yes    .6     yes
+    21.6  7     yes    .65    yes, but found the day before
     21.9  5     no     .1     yes
     22.0  1     no     .1     yes: the second test knows frauds from day 17.0 on
     22.1  3     yes    .9     no, known
@@ -49,11 +51,11 @@ def test_known_cards_are_left_out_day_by_day() -> None:
 def test_figures_of_each_test() -> None:
     times, cards, frauds, scores = columns()
     first, second = weeks(split(PROTOCOL, times, cards, frauds), scores, frauds, cards)
-    assert (first.first_day, first.events, first.frauds, first.cards_removed) == (20, 5, 2, 3)
-    # Best first: fraud .8 (card 3), honest .7, fraud .6 (card 4), honest, honest.
-    assert first.average_precision == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert first.roc_auc == pytest.approx(5 / 6)
-    assert first.card_precision_100 == pytest.approx((0.01 + 0.01) / 2)
+    assert (first.first_day, first.events, first.frauds, first.cards_removed) == (20, 7, 4, 3)
+    # Best first: frauds .8 and .75 (cards 3 and 7), honest .7, frauds .65 and .6 (cards 7 and 4), honest, honest.
+    assert first.average_precision == pytest.approx((1.0 + 1.0 + 3 / 4 + 4 / 5) / 4)
+    assert first.roc_auc == pytest.approx(10 / 12)
+    assert first.card_precision_100 == pytest.approx((0.02 + 0.01) / 2)
     assert (second.first_day, second.events, second.frauds, second.cards_removed) == (22, 2, 1, 1)
     assert second.card_precision_100 == pytest.approx((0.0 + 0.01) / 2)
 

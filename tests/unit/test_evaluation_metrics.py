@@ -113,6 +113,20 @@ def test_bootstrap_has_a_seed_and_holds_the_figure() -> None:
     assert low.at[0].recall < figures.at[0].recall < high.at[0].recall
 
 
+def test_bootstrap_equals_a_plain_loop() -> None:
+    chance = np.random.default_rng(8)
+    events = [(int(score), bool(fraud), int(size)) for score, fraud, size in zip(*chance.integers(0, [[9], [2], [9]], (3, 60)), strict=True)]
+    days = chance.integers(0, 7, 60)
+    draws = np.random.default_rng(4)
+    resampled = []
+    for _ in range(30):
+        drawn = [int(day) for day in draws.integers(0, 7, 7)]
+        copies = [event for day in drawn for event, its in zip(events, days.tolist(), strict=True) if its == day]
+        resampled.append((slow_roc_auc(copies), slow_average_precision(copies)))
+    low, high = bootstrap(ranking(events), days, (), 30, 4)
+    assert [low[:2], high[:2]] == [pytest.approx(tuple(np.quantile(resampled, level, axis=0))) for level in (0.025, 0.975)]
+
+
 def test_bootstrap_draws_whole_days() -> None:
     """All on one day: every resample is the whole."""
     whole, _ = stream(300, 2)
