@@ -30,7 +30,8 @@ class HalfSpaceTrees:
     Parameters
     ----------
     input_names
-        What the inputs are called; the parts have the same names: what splits on the input add to the score, in decades.
+        What the inputs are called that are split, the first of those given; the parts have the same names: what splits on the input add
+        to the score, in decades.
     seed
         Of the splits.
     """
@@ -58,7 +59,7 @@ class HalfSpaceTrees:
         """Score a run; parts are what splits on each input add, in decades, float64 [n, k]."""
         n = len(run)
         calibration = self._calibration
-        scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.zeros(inputs.shape))
+        scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.zeros((n, len(self.part_names))))
         score_run(
             inputs, self._split_input, self._split_at, self._decades, calibration.p_values, calibration.middle,
             scores.value, scores.p_value, scores.parts,

@@ -56,6 +56,8 @@ KNOWN = 1e-6
 TRAVEL_MS = 12.0 * HOUR_MS
 """In this time a change of country loses a factor e of its weight."""
 FACTOR_STEP = 0.1
+TRUST_MIN = 1e-6
+"""Least weight of an event that teaches: it keeps a mean of one value defined."""
 DEVICE, NETWORK, COUNTRY, API_KEY = 1, 2, 3, 4
 """Kinds of what an account uses: mixed into the digests, so that one name of two kinds is two things."""
 KIND_MIX = np.uint64(0xD6E8FEB86659FD93)
@@ -375,9 +377,15 @@ def observe(
         notes[note, NOTE_NEW_PAIR] = 1.0 if new_pair else 0.0
         notes[note, NOTE_ACCOUNT] = z_account
         notes[note, NOTE_DESTINATION] = z_destination
-        notes[note, NOTE_TRUST] = 1.0 - chance_account
+        notes[note, NOTE_TRUST] = max(1.0 - chance_account, TRUST_MIN)
         notes[note, NOTE_FACTOR] = factor
     numbers[FILLED] = filled + run.size
+
+
+@inlined
+def trusted_step(trust: float, n: float, least: float) -> float:
+    """How far a mean of values that weigh n together, the newest of weight `trust`, moves to it: at least as if 1 / least had been seen."""
+    return min(trust * max(1.0 / n, least), 1.0)
 
 
 @inlined
@@ -415,7 +423,7 @@ def teach_baselines(
         maximum = account["maximum_level"] * np.sqrt(np.sqrt(kept))
         account["maximum_level"] = maximum + trust * max(level - maximum, 0.0)
         account["n"] += trust
-        step = trust * min(max(1.0 / account["n"], STEP_MIN), 1.0)
+        step = trusted_step(trust, account["n"], STEP_MIN)
         learn_moments(account, log_level, step)
         account["mean_level"] += step * (level - account["mean_level"])
         hour = hour_of(t)
@@ -429,7 +437,7 @@ def teach_baselines(
             account["factor"] += trust * FACTOR_STEP * (factor - account["factor"]) if account["factor"] > 0.0 else factor
 
         everyone["n"] += trust
-        step = trust * min(max(1.0 / everyone["n"], EVERYONE_STEP_MIN), 1.0)
+        step = trusted_step(trust, everyone["n"], EVERYONE_STEP_MIN)
         learn_moments(everyone, log_level, step)
         everyone["mean_level"] += step * (level - everyone["mean_level"])
         if gap_s >= 0.0:
@@ -456,4 +464,4 @@ def teach_baselines(
         address["payers_28d"] = address["payers_28d"] * kept + trust * notes[i, NOTE_NEW_PAIR]
         address["inflow_28d"] = address["inflow_28d"] * kept + trust * level
         address["n"] += trust
-        learn_moments(address, log_level, trust * min(max(1.0 / address["n"], STEP_MIN), 1.0))
+        learn_moments(address, log_level, trusted_step(trust, address["n"], STEP_MIN))

@@ -11,7 +11,7 @@ import msgspec
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
-    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
+    "account", "address", "asset", "wallet", "provider", "pairs", "remembered", "labels", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 

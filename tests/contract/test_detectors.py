@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
+from detectors.lanes import Lanes
 from detectors.observer import Observer
-from detectors.registry import DETECTORS, Parts, make
-from detectors.tail import TailBins
+from detectors.registry import DETECTORS, Entry, Parts, make
 from tests.contract import detector_checks as checks
 from tests.contract.detector_checks import CHECKS, Check, Make, Story
 from tests.unit.detector_runs import ROWS, cut, cuts, stream
@@ -27,11 +27,53 @@ def story() -> Story:
     return Story(given.run, np.concatenate(inputs), given.teach)
 
 
+class Observed:
+    """A lane with an observer of its own, which scores it in its pass: together they keep the contract."""
+
+    def __init__(self, entry: Entry) -> None:
+        lanes = Lanes(1024)
+        self.lanes, self.observer = lanes, Observer(lanes, 1024)
+        self.lane = entry.make(Parts(lanes, 3 * 86_400_000))
+        self.name, self.scope, self.family, self.part_names = self.lane.name, self.lane.scope, self.lane.family, self.lane.part_names
+
+    def reserve(self, rows: dict[str, int]) -> None:
+        self.observer.reserve(rows)
+
+    def fold(self, run: Run, inputs: Floats) -> Scores:
+        self.observer.observe(run)
+        return self.lane.fold(run, inputs)
+
+    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
+        self.observer.learn(block, inputs, teach)
+        self.lane.learn(block, inputs, teach)
+
+    def forget(self, kind: str, rows: Rows) -> None:
+        self.observer.forget(kind, rows)
+        self.lane.forget(kind, rows)
+
+    def explain(self, parts: Floats) -> str:
+        return self.lane.explain(parts)
+
+    def arrays(self) -> Arrays:
+        return self.lanes.arrays() | {f"observer.{name}": array for name, array in self.observer.arrays().items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        own = {name: array for name, array in arrays.items() if not name.startswith("observer.")}
+        self.lanes.restore(own)
+        self.observer.restore({name.removeprefix("observer."): array for name, array in arrays.items() if name not in own})
+
+
+def maker(entry: Entry) -> Make:
+    """How a fresh detector of the registry is made."""
+    if entry.name in ("account_lane", "destination_lane"):
+        return lambda: Observed(entry)
+    return lambda: entry.make(Parts(Lanes(1024), 3 * 86_400_000))
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [entry.name for entry in DETECTORS])
-def test_detectors_keep_the_contract(name: str, check: Check, story: Story) -> None:
-    entry = {entry.name: entry for entry in DETECTORS}[name]
-    check(lambda: entry.make(Parts(TailBins(len(Observer.INPUT_NAMES)), 3 * 86_400_000)), story)
+@pytest.mark.parametrize("entry", DETECTORS, ids=lambda entry: entry.name)
+def test_detectors_keep_the_contract(entry: Entry, check: Check, story: Story) -> None:
+    check(maker(entry), story)
 
 
 class Good:
