@@ -86,7 +86,7 @@ def _from_arrow(path: pathlib.Path, name: str, column: Any) -> Column:
             column = column.cast(pa.timestamp(kind.unit))  # the moment in UTC
         return Column(name, pc.fill_null(column.cast(wanted, safe=False), pa.scalar(blank, wanted)).to_numpy(), missing)
     if pa.types.is_boolean(kind):
-        return Column(name, pc.fill_null(column, pa.scalar(0, pa.bool_())).to_numpy(), missing)
+        return Column(name, np.asarray(pc.fill_null(column.cast(pa.int8()), 0).to_numpy(), np.bool_), missing)
     if pa.types.is_integer(kind) and kind != pa.uint64():
         return Column(name, pc.fill_null(column.cast(pa.int64()), 0).to_numpy(), missing)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind):

@@ -113,6 +113,7 @@ def _refuse(column: Column, bad: Bools, what: str) -> None:
 def _floats(column: Column, what: str) -> Floats:
     """The column as float64; text that is no number, NaN and infinities are refused. 0 where missing."""
     values = column.values
+    article = "an" if what[0] in "aeiou" else "a"
     if values.dtype.kind == "M":
         raise RefusedError(f"The column {column.name} holds times: {what} needs numbers.")
     if values.dtype == object:
@@ -120,9 +121,9 @@ def _floats(column: Column, what: str) -> Floats:
     try:
         numbers = values.astype(np.float64)
     except ValueError:
-        _refuse(column, np.array([not _is_number(text) for text in values.tolist()]), f"has an {what} that is no number")
+        _refuse(column, np.array([not _is_number(text) for text in values.tolist()]), f"has {article} {what} that is no number")
         raise
-    _refuse(column, ~np.isfinite(numbers) & ~column.missing, f"has an {what} that isn't finite")
+    _refuse(column, ~np.isfinite(numbers) & ~column.missing, f"has {article} {what} that isn't finite")
     return np.asarray(numbers)
 
 

@@ -173,10 +173,6 @@ def _row(one: Contestant, data: Labelled, counted: Ints, tested: list[handbook.T
 
 
 def _result(data: Labelled, options: Options, file: str, counted: Ints, judged: Judged, rows: tuple[Row, ...]) -> Result:
-    frauds = int(data.frauds[counted].sum())
-    notes = list(data.notes)
-    if not frauds:
-        notes.append("No counted event is labelled as fraud: average precision, ROC-AUC and recall are undefined.")
     return Result(
         file=file,
         events=len(data.run),
@@ -186,7 +182,7 @@ def _result(data: Labelled, options: Options, file: str, counted: Ints, judged: 
         destinations=data.rows["address"],
         warm_up_ms=options.warm_up_ms,
         counted=len(counted),
-        counted_frauds=frauds,
+        counted_frauds=int(data.frauds[counted].sum()),
         label_policy=options.policy.text,
         label_delay_ms=options.delay_ms,
         labels_told=judged.labels_told,
@@ -195,7 +191,7 @@ def _result(data: Labelled, options: Options, file: str, counted: Ints, judged: 
         rows=rows,
         alerts=_alerts(data, options.alert_share, counted, judged.alerts),
         calibration=_calibration(data, counted, judged),
-        notes=tuple(notes),
+        notes=tuple(data.notes),
     )
 
 

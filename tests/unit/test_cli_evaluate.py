@@ -255,6 +255,14 @@ def test_further_columns_are_used(tmp_path: pathlib.Path, capsys: Captured) -> N
     assert with_device > 3 * without
 
 
+def test_a_stream_too_short_to_learn_from(tmp_path: pathlib.Path, capsys: Captured) -> None:
+    """Everything is WARMING, nothing alerts, no block ends: figures there are still."""
+    path = written(small(), tmp_path / "data.csv")
+    shown = evaluated(capsys, path, "--columns", COLUMNS, "--label-policy", "none", "--hold", "--report", str(tmp_path / "report"))
+    assert "Counted: 2 of 12 events with 1 frauds" in shown
+    assert "Alerts: 0.0 a day" in shown
+
+
 def test_no_fraud_is_said_and_the_rest_is_shown(tmp_path: pathlib.Path, capsys: Captured) -> None:
     columns = stream(3_000)
     path = written(columns | {"bad": [0] * 3_000}, tmp_path / "data.parquet")
