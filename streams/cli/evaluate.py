@@ -130,7 +130,7 @@ def evaluate(
 
 
 def _show(measured: "Study", read: "Labelled", report: pathlib.Path | None, *, as_json: bool) -> None:
-    from streams.evaluation.result import lines
+    from streams.evaluation.result import as_data, lines
 
     if report is not None:
         from streams.evaluation.report import write
@@ -141,7 +141,7 @@ def _show(measured: "Study", read: "Labelled", report: pathlib.Path | None, *, a
             raise RefusedError(f"The report can't be written to {report}: {error.strerror}.") from error
         say(f"Written to {report}: {', '.join(written)}.")
     if as_json:
-        print_json(measured.result)
+        print_json(as_data(measured.result))
     else:
         for line in lines(measured.result):
             print(line)

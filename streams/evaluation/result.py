@@ -6,6 +6,7 @@ Computes nothing but what is shown. Filled by `streams.evaluation.study`; `repor
 import datetime as dt
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -65,6 +66,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     alerts: Alerts
     calibration: dict[str, tuple[tuple[float, float], ...]]
     notes: tuple[str, ...]
+
+
+def as_data(value: Any) -> Any:
+    """The same as plain values for JSON: every struct and named tuple an object."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: as_data(item) for name, item in value.items()}
+    return [as_data(item) for item in value] if isinstance(value, tuple) else value
 
 
 def number(value: float | None, digits: int = 3) -> str:
