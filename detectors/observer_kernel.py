@@ -65,13 +65,13 @@ HIGH_BIT = np.uint64(0x80000000)
 HOUR_PRIOR = 4.0
 HOURS_MAX = 255
 EVERYONE_HOURS_MAX = 200_000.0
-STEP_MIN = 0.05
-"""Means of an entity move by 1/n to n = 20, then by this."""
+STEP_MIN = 0.01
+"""Means of an entity move by 1/n to n = 100, then by this: a ramp of small steps leaves them behind (tests/simulation/test_poisoning.py)."""
 EVERYONE_STEP_MIN = 0.001
 VARIANCE_MIN = 0.04
 EVIDENCE_SHARE = 0.03
 """Evidence is what exceeds the score that this share of withdrawals exceeds."""
-EVIDENCE_STEP = 0.1
+EVIDENCE_STEP = 0.02
 
 # Places in `numbers`.
 ACCOUNT_SERIAL, ADDRESS_SERIAL, PAIRS, BLOCKS, FILLED = 0, 1, 2, 3, 4

@@ -42,7 +42,7 @@ NAMES = Observer.INPUT_NAMES
 DETECTORS: tuple[Entry, ...] = (
     Entry("account_lane", lambda parts: AccountLane(NAMES, parts.lanes), "Is it as unlike this account as takeovers are?"),
     Entry("destination_lane", lambda parts: DestinationLane(parts.lanes), "Is its destination one that frauds were reported of?"),
-    Entry("half_space_trees", lambda _: HalfSpaceTrees(NAMES[:MODEL_INPUTS]), "Is it where few recent withdrawals were?"),
+    Entry("half_space_trees", lambda parts: HalfSpaceTrees(NAMES[:MODEL_INPUTS], parts.lanes.tail_bins), "Is it where few recent withdrawals were?"),
     Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
     Entry("wallet_outflow", lambda _: WalletOutflow(NAMES.index("amount")), "Do many large payouts leave one wallet at once?"),
 )

@@ -330,7 +330,7 @@ class ObserverTwin:
         for field, more in sums.items():
             entity[field] = single(entity[field] * kept + more)
         entity["n"] = single(entity["n"] + found["trust"])
-        self.moments(entity, found["log_level"], min(found["trust"] * max(1.0 / entity["n"], 0.05), 1.0), single)
+        self.moments(entity, found["log_level"], min(found["trust"] * max(1.0 / entity["n"], 0.01), 1.0), single)
         return kept
 
     def teach_account(self, found: dict[str, Any], account: dict[str, Any]) -> None:
@@ -340,7 +340,7 @@ class ObserverTwin:
         trust = found["trust"]
         maximum = account["maximum_level"] * math.sqrt(math.sqrt(kept))
         account["maximum_level"] = single(maximum + trust * max(level - maximum, 0.0))
-        step = min(trust * max(1.0 / account["n"], 0.05), 1.0)
+        step = min(trust * max(1.0 / account["n"], 0.01), 1.0)
         account["mean_level"] = single(account["mean_level"] + step * (level - account["mean_level"]))
         hour = (found["t"] // 3_600_000) % 24
         if trust >= 0.5:
@@ -360,14 +360,14 @@ class ObserverTwin:
         everyone["mean_level"] += step * (level - everyone["mean_level"])
         gap_s = 0.001 * found["gap"]
         if gap_s >= 0.0:
-            step = 1.0 if account["mean_gap_s"] == 0.0 else trust * max(1.0 / max(account["n"] - 1.0, 1.0), 0.05)
+            step = 1.0 if account["mean_gap_s"] == 0.0 else trust * max(1.0 / max(account["n"] - 1.0, 1.0), 0.01)
             account["mean_gap_s"] = single(account["mean_gap_s"] + step * (gap_s - account["mean_gap_s"]))
             everyone["gaps"] += 1.0
             everyone["mean_gap_s"] += trust * max(1.0 / everyone["gaps"], 0.001) * (gap_s - everyone["mean_gap_s"])
         everyone["hours"][(found["t"] // 3_600_000) % 24] += 1.0
         everyone["hours_seen"] += 1.0
         over = 1.0 if found["z"][0] + 6.0 > everyone["evidence_limit"] else 0.0
-        everyone["evidence_limit"] += 0.1 * (over - 0.03)
+        everyone["evidence_limit"] += 0.02 * (over - 0.03)
         asset["n"] += 1.0
         asset["mean_log"] += max(1.0 / asset["n"], 0.001) * (found["log_amount"] - asset["mean_log"])
 

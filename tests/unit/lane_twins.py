@@ -35,7 +35,7 @@ def predicted(kind: str, entity: dict[str, Any], now: float) -> float:
     if entity["filter_minute"] == 0.0:
         return PRIORS[kind]
     kept = exp(-RATES[kind] * max(now - entity["filter_minute"], 0.0) / 1440.0)
-    return PRIORS[kind] + (entity["filter_p"] - PRIORS[kind]) * kept
+    return float(PRIORS[kind] + (entity["filter_p"] - PRIORS[kind]) * kept)
 
 
 class Model:

@@ -1,6 +1,7 @@
 """The lanes: labels late, out of order, unknown and revoked; attribution, runs and evidence; p-values and words."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -289,7 +290,7 @@ def test_p_values_equal_the_twin_and_do_not_tie() -> None:
     points = np.linspace(-9.0, -3.0, 500)
     found = [logit_p_value(z, upper, twin.least) for z in points.tolist()]
     assert found == [twin.p_value(z) for z in points.tolist()]
-    assert all(later < earlier for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(found))
     assert found[250] == pytest.approx(0.5, abs=0.03)
 
 

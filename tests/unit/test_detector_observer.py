@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Bools, Floats, Ints, Run, observations
+from detectors.contract import BLOCK_OBSERVATIONS, OBSERVATION, Bools, Floats, Ints, Run, observations
 from detectors.lanes import VALUE_OF_ZERO, Lanes
 from detectors.observer import EVERYONE, Observer
 from detectors.words import DAY_MS, HOUR_MS
@@ -14,7 +14,7 @@ from tests.unit.detector_twins import ObserverTwin, TailTwin
 from tests.unit.lane_twins import LanesTwin
 
 INPUTS = len(Observer.INPUT_NAMES)
-RATES = {"account": 0.3, "destination": 0.3, "weight": 0.2}
+RATES = {"account": 0.3, "destination": 0.3, "weight": 0.1}
 """The lanes' learning rates."""
 
 
@@ -58,7 +58,7 @@ def twin_observed(given: Stream, told: dict[int, Labels]) -> tuple[list[list[flo
     run = given.run
     rows: list[list[float]] = []
     for i in range(len(run)):
-        rows.append(twin.observe({name: run[name][i].item() for name in run.dtype.names}))
+        rows.append(twin.observe({name: run[name][i].item() for name in OBSERVATION.fields or {}}))
         if len(rows) in told:
             labels = told[len(rows)]
             twin.lanes.label(labels.ordinals.tolist(), labels.fraud.tolist())
