@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, core, dead_letter, scenario, sources, study, topics
+from streams.cli import config, core, dead_letter, evaluate, scenario, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -42,7 +42,7 @@ for group, name in (
     (scenario.app, "scenario"),
 ):
     app.add_typer(group, name=name)
-for commands in (running.app, study.app):
+for commands in (running.app, study.app, evaluate.app):
     app.registered_commands += commands.registered_commands
 
 
