@@ -17,6 +17,7 @@ from monitor.withdrawals import ENDED, Known
 BURST_MS = 10_000
 """Nobody fills in the same form twice in so short a time. A program may: requests by an API key, or by an untold channel, aren't judged by it."""
 API = "api"
+REST_PERCENT = 2
 CERTAIN_REPEATS = 2
 """From so many repetitions on, where no balance tells otherwise, it is no longer a customer who paid twice."""
 
@@ -91,7 +92,7 @@ class Requests:
             return None
         ago_s = (event.occurred_at_ms - same[-1].at_ms) // 1_000
         times = f"{event.amount} {event.asset} to {known.destination} was asked for {ago_s} s before as {same[-1].withdrawal_id}"
-        if event.balance_before is not None and same[-1].balance_before is not None:
+        if event.balance_before is not None and same[-1].balance_before is not None and not self._takes_all(event, amount_minor):
             # The books have moved on between two payments; the same balance before both says that they know of one.
             before = [each for each in same if each.balance_before == event.balance_before]
             return ("replayed_request", f"{times}, with the same balance of {event.balance_before} before it") if before else None
@@ -100,6 +101,13 @@ class Requests:
         if not is_program and (quick or (len(same) >= CERTAIN_REPEATS and not is_habit)):
             return "replayed_request", f"{times}; {len(same)} times in {window_ms // 60_000} min"
         return None if is_habit else ("repeated_request", times)
+
+    def _takes_all(self, event: Withdrawal, amount_minor: int) -> bool:
+        """Whether nothing worth naming is left: who pays in what he takes out has the same balance before each payment, honestly."""
+        minor = self.decisions.minor
+        before_minor = minor(event.asset, event.balance_before or "0")
+        needed_minor = amount_minor + minor(event.asset, event.fee or "0")
+        return before_minor * 100 <= needed_minor * (100 + REST_PERCENT)
 
     def _standing(self, asked: tuple[Asked, ...]) -> list[Asked]:
         """Those that were not given up: what failed or was cancelled may be asked for again."""

@@ -2,9 +2,8 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import msgspec
 import typer
 
 from streams.cli.given import given
@@ -50,7 +49,7 @@ def show(name: Annotated[str, typer.Argument(metavar="ID|FILE", help="An id of `
 
     scenario = _load(name)
     if as_json:
-        _print_object(msgspec.to_builtins(scenario))
+        _print_object(_plain(scenario))
     else:
         for line in shown(scenario):
             print(line)
@@ -82,7 +81,7 @@ def run(
     except ScenarioRefusedError as error:
         raise RefusedError(str(error)) from error
     if as_json:
-        _print_object({"met": all(one.passed for one in results), "runs": [msgspec.to_builtins(one) | {"misses": one.misses} for one in results]})
+        _print_object({"met": all(one.passed for one in results), "runs": [_plain(one) | {"misses": one.misses} for one in results]})
     else:
         for line in text(results[0]) if len(results) == 1 else table(results):
             print(line)
@@ -121,7 +120,7 @@ def honest(
         months = over_seeds(honest_seed, wanted, range(seed, seed + seeds), jobs, progress)
     if as_json:
         means = [{"pages_a_day": one.pages_a_day, "reviews_a_day": one.reviews_a_day} for one in months]
-        _print_object({"aim": aim, "seeds": [msgspec.to_builtins(one) | mean for one, mean in zip(months, means, strict=True)]})
+        _print_object({"aim": aim, "seeds": [_plain(one) | mean for one, mean in zip(months, means, strict=True)]})
     else:
         for line in text(months, aim):
             print(line)
@@ -154,6 +153,13 @@ def _settings(context: typer.Context) -> "Settings":
                 f"The simulated exchange has {row.asset} with {row.decimals} decimals, which policy.assets doesn't: run it without --config."
             )
     return settings
+
+
+def _plain(value: object) -> Any:
+    """A struct as plain values. The library is imported here: --help waits for none."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
 
 
 def _print_object(told: object) -> None:

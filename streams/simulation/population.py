@@ -52,7 +52,7 @@ class Account:
     """One customer: fixed traits, known devices and networks, address book and available balances in minor units by asset."""
 
     __slots__ = (
-        "account_id", "api_key_id", "balances_minor", "books", "country", "device_id", "fresh_addresses", "ip_prefix", "kind", "main_asset",
+        "account_id", "api_key_id", "balances_minor", "books", "busy_until_ms", "country", "device_id", "fresh_addresses", "ip_prefix", "kind", "main_asset",
         "mobile_prefix", "passes_through", "payees", "scale", "second_asset", "second_factor", "second_factor_changed_at_ms", "tag", "travel",
         "usual_exchange",
     )  # fmt: skip
@@ -77,6 +77,7 @@ class Account:
         self.usual_exchange: dict[str, Destination] = {}
         self.books: dict[str, list[Destination]] = {}
         self.payees: list[Destination] = []
+        self.busy_until_ms = 0
         self.balances_minor: dict[str, int] = {}
 
 

@@ -24,7 +24,7 @@ def replayed(path: Path, traffic: Traffic) -> Replayed:
     return replay_file(path, Settings())
 
 
-def parameters(seed: int, *, seconds: float = 240.0, requests_per_second: float = 8.0, accounts: int = 400) -> ExchangeParameters:
+def parameters(seed: int, *, seconds: float = 240.0, requests_per_second: float = 8.0, accounts: int = 8_000) -> ExchangeParameters:
     return ExchangeParameters(
         start_ms=START_MS, seconds=seconds, requests_per_second=requests_per_second, accounts=accounts, seed=seed, finish=seed % 2 == 0
     )
@@ -45,7 +45,7 @@ def test_minutes_of_honest_traffic_wake_nobody(tmp_path: Path, seed: int) -> Non
 
 
 def test_a_quiet_exchange_wakes_nobody(tmp_path: Path) -> None:
-    nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=50))))
+    nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=1_000))))
 
 
 def hard_negatives(seconds: float) -> tuple[Episode, ...]:

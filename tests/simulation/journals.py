@@ -118,7 +118,7 @@ def _trouble(record: Record, rng: random.Random) -> Iterator[tuple[str, str, dic
     value, key = {name: fact for name, fact in record.value.items() if name not in ("event_id", "occurred_at_ms")}, record.key
     wallet_id = str(value.get("wallet_id", "wallet-btc-hot"))
     if record.topic == "withdrawals":
-        requested: dict[str, object] = rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))
+        requested: dict[str, object] = {**rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))}
         again: dict[str, dict[str, object]] = {"requested": requested, "broadcast": {"status": "signed", "tx_id": None}}
         if rng.random() < 0.5:
             yield "withdrawals", key, value | again.get(str(value["status"]), {"status": rng.choice(("approved", "failed", "signed"))})
@@ -129,7 +129,7 @@ def _trouble(record: Record, rng: random.Random) -> Iterator[tuple[str, str, dic
     elif record.topic == "postings":
         yield "postings", key, value | {"amount": f"1{value['amount']}"}
     elif record.topic == "balances":
-        yield "balances", key, value | {"amount": str(int(str(value["amount"])) * 2 // 3)}
+        yield "balances", key, value | {"amount": str(int(float(str(value["amount"])) / 3))}
     else:
         action = rng.choice(("authority_changed", "signer_changed", "send_error", "send_error", "node_trouble", "frozen", "unfrozen"))
         yield "wallet-events", wallet_id, {"wallet_id": wallet_id, "action": action}
