@@ -30,7 +30,7 @@ from monitor.coverage import coverage
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject
 from monitor.policy import PROVIDERS_MAX
-from monitor.scoring import Opinion
+from monitor.scoring import ALARMS, Opinion, tied_to
 from monitor.state import Provider, State
 from monitor.withdrawals import ENDED, LEFT, Known, Payment, agrees, destination, deviations, known_from
 
@@ -68,7 +68,7 @@ class Events:
             known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason,), event.occurred_at_ms)
         elif opinion.verdict == "HOLD":
             loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
-            findings += self._odd(event, known, opinion, loss)
+            findings += self._odd(event, opinion, loss)
         elif opinion.verdict == "WATCH":
             known = self._watch(event, known, opinion)
         elif not findings:
@@ -89,16 +89,16 @@ class Events:
         return known
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion) -> Known:
-        for finding in self._odd(event, known, opinion, None):
-            if finding.rule == "young_address_payers":
+        for finding in self._odd(event, opinion, None):
+            if finding.rule in ALARMS:
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
         return self.decisions.verdict(event.withdrawal_id, known, "WATCH", opinion.reasons, event.occurred_at_ms, opinion.p_value)
 
-    def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
-        """The opinion's reasons as findings. What concerns the wallet is tied to the wallet, all else to the address."""
+    def _odd(self, event: Withdrawal, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
+        """The opinion's reasons as findings, each tied to what its rule is about."""
         findings = []
         for reason in opinion.reasons:
-            keys = (f"wallet:{event.wallet_id}",) if reason.rule == "wallet_outflow" else (f"address:{known.destination}",)
+            keys = (tied_to(reason.rule, event),)
             findings.append(Finding(reason.rule, reason.detail, event.occurred_at_ms, keys, reason.p_value, loss))
         return tuple(findings)
 

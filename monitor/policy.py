@@ -49,9 +49,8 @@ class Thresholds(msgspec.Struct, frozen=True):
 
     watch_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is watched.")] = 1e-3
     hold_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is held.")] = 1e-5
-    young_address_payers: Annotated[int, Meta(ge=2, le=8, description="Distinct payers in 24 h to an address younger than young_address_ms.")] = 4
     young_address_ms: Annotated[int, Meta(ge=1, description="An address first seen less long ago is young.")] = 3 * 86_400_000
-    wallet_outflow_p_value: Annotated[float, Meta(gt=0, lt=1, description="A wallet whose outflow is at most this likely is being drained.")] = 1e-6
+    alarm_p_value: Annotated[float, Meta(gt=0, lt=1, description="A detector of what no single withdrawal shows alarms at most this likely.")] = 1e-6
     page_base_amount: Annotated[
         str, Meta(pattern=r"^[0-9]+([.][0-9]+)?$", description="A HOLD of at least this value in the base currency pages.")
     ] = "10000000"

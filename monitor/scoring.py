@@ -15,13 +15,18 @@ from detectors.registry import configure, make
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
+from monitor.findings import RULES
 from monitor.money import Price
 from monitor.policy import PROVIDERS_MAX, Policy
 from monitor.withdrawals import destination
 
 CALIBRATED = ("surprise", "half_space_trees")
-"""Detectors whose p-values are fused; the others are rules with a threshold of their own."""
-
+"""Detectors whose p-values are fused; the others are alarms, each with a threshold of its own."""
+ALARMS = (
+    "young_address_payers", "first_seen_rate", "shared_device", "shared_network", "shared_api_key", "batch_accounts", "wallet_outflow",
+    "asset_outflow", "provider_shift",
+)  # fmt: skip
+"""Detectors of what no single withdrawal shows."""
 
 NAN = float("nan")
 SECOND_FACTOR_PLACES: dict[str | None, int] = {name: place for place, name in enumerate(SECOND_FACTORS)}
@@ -63,6 +68,22 @@ def share(amount: float, held: float) -> float:
     return min(amount / held, SHARE_MAX) if held > 0.0 else SHARE_MAX
 
 
+def tied_to(rule: str, event: Withdrawal) -> str:
+    """The key of the incident that a detector's finding belongs to: what it observes; of an account's own the destination."""
+    tied = {
+        "shared_device": ("device", event.device_id),
+        "shared_network": ("network", network_of(event.ip)),
+        "shared_api_key": ("api_key", event.api_key_id),
+        "batch_accounts": ("batch", event.batch_id),
+        "wallet_outflow": ("wallet", event.wallet_id),
+        "asset_outflow": ("asset", event.asset),
+        "provider_shift": ("provider", event.provider_id),
+        "first_seen_rate": ("everything", "first_seen"),
+    }
+    kind, name = tied.get(rule, ("address", destination(event.address, event.tag)))
+    return f"{kind}:{name}"
+
+
 class Opinion(NamedTuple):
     """What the detectors say of one withdrawal; `verdict` is the least that they ask for."""
 
@@ -94,6 +115,7 @@ class Scoring:
     def configure(self, policy: Policy) -> None:
         """Take a new term's policy."""
         self.thresholds = policy.thresholds
+        self.alarms = {name: policy.thresholds.alarm_p_value for name in ALARMS if name not in policy.rules_off}
         self.off = frozenset(policy.rules_off)
         limits = policy.limits
         configure(self.panel, young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
@@ -146,9 +168,8 @@ class Scoring:
     def _opinions(self, scores: dict[str, Scores], number: int) -> list[Opinion]:
         fused, ready = self._fused(scores, number)
         odd = fused <= self.thresholds.watch_p_value
-        for name, hit in self._rules(scores):
-            if name not in self.off:
-                odd |= hit
+        for name, alarm_p_value in self.alarms.items():
+            odd |= scores[name].p_value <= alarm_p_value
         clear = [Opinion(p_value if ready else None, "CLEAR", ()) for p_value in fused.tolist()]
         for at in np.flatnonzero(odd).tolist():
             clear[at] = self._explained(scores, at, float(fused[at]), ready)
@@ -162,13 +183,6 @@ class Scoring:
         least = np.minimum.reduce([scores[name].p_value for name in names])
         return np.minimum(1.0, least * len(names)), len(names)
 
-    def _rules(self, scores: dict[str, Scores]) -> list[tuple[str, Bools]]:
-        payers, wallet = scores["young_address_payers"], scores["wallet_outflow"]
-        return [
-            ("young_address_payers", payers.ready & (payers.value >= self.thresholds.young_address_payers)),
-            ("wallet_outflow", wallet.ready & (wallet.p_value <= self.thresholds.wallet_outflow_p_value)),
-        ]
-
     def _explained(self, scores: dict[str, Scores], at: int, fused: float, ready: int) -> Opinion:
         verdict = "HOLD" if fused <= self.thresholds.hold_p_value else "WATCH"
         reasons: list[ReasonGiven] = []
@@ -176,15 +190,15 @@ class Scoring:
             names = [name for name in CALIBRATED if name not in self.off and float(scores[name].p_value[at]) * ready <= self.thresholds.watch_p_value]
             names.sort(key=lambda name: (float(scores[name].p_value[at]), name))
             reasons.extend(self._reason(scores, name, at) for name in names)
-        for name, hit in self._rules(scores):
-            if name not in self.off and hit[at]:
+        for name, alarm_p_value in self.alarms.items():
+            if scores[name].p_value[at] <= alarm_p_value:
                 reasons.append(self._reason(scores, name, at))
-                verdict = "HOLD" if name == "wallet_outflow" else verdict
+                verdict = "HOLD" if RULES[name].verdict == "HOLD" else verdict
         return Opinion(fused if ready else None, verdict, tuple(reasons))
 
     def _reason(self, scores: dict[str, Scores], name: str, at: int) -> ReasonGiven:
         detail = self.panel.explain(name, scores[name].parts[at])
-        return ReasonGiven(name, detail, float(scores[name].p_value[at]) if name != "young_address_payers" else None)
+        return ReasonGiven(name, detail, float(scores[name].p_value[at]))
 
     def held(self, position: int) -> None:
         """What is held teaches nothing: leave that place of the open block out of the learning."""

@@ -87,7 +87,7 @@ def with_other(name: str, make_other: Callable[[Any], Any]) -> Callable[[Arrays]
         with_other("observer.notes", lambda notes: notes.astype(np.float32)),
         with_other("half_space_trees.counts", lambda counts: counts[:-1]),
         with_other("surprise.bins", lambda bins: bins.astype(np.int64)),
-        with_other("wallet_outflow.wallets", lambda rows: rows.astype(np.uint16)),
+        with_other("wallet_outflow.amounts", lambda rows: rows.astype(np.uint16)),
         with_other("panel.filled", lambda filled: filled.repeat(2)),
         with_other("panel.filled", lambda filled: filled + 257),
     ],
