@@ -9,14 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.account_lane import AccountLane
+from detectors.batch_accounts import BatchAccounts
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, Detector, observations
 from detectors.destination_lane import DestinationLane
+from detectors.first_seen_rate import FirstSeenRate
 from detectors.half_space_trees import HalfSpaceTrees
 from detectors.lanes import Lanes
 from detectors.lanes_kernel import MODEL_INPUTS
 from detectors.observer import Observer
+from detectors.outflow import Outflow
 from detectors.panel import Panel
-from detectors.wallet_outflow import WalletOutflow
+from detectors.provider_shift import ProviderShift
+from detectors.scope_inputs import ScopeInputs
+from detectors.shared_origin import SharedOrigin
 from detectors.young_address_payers import YoungAddressPayers
 
 DAY_MS = 86_400_000
@@ -38,13 +43,21 @@ class Entry(NamedTuple):
 
 
 NAMES = Observer.INPUT_NAMES
+SCOPE_INPUTS = ScopeInputs(NAMES)
 
 DETECTORS: tuple[Entry, ...] = (
     Entry("account_lane", lambda parts: AccountLane(NAMES, parts.lanes), "Is it as unlike this account as takeovers are?"),
     Entry("destination_lane", lambda parts: DestinationLane(parts.lanes), "Is its destination one that frauds were reported of?"),
     Entry("half_space_trees", lambda parts: HalfSpaceTrees(NAMES[:MODEL_INPUTS], parts.lanes.tail_bins), "Is it where few recent withdrawals were?"),
-    Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
-    Entry("wallet_outflow", lambda _: WalletOutflow(NAMES.index("amount")), "Do many large payouts leave one wallet at once?"),
+    Entry("young_address_payers", lambda parts: YoungAddressPayers(SCOPE_INPUTS, parts.young_address_ms), "Do many accounts pay one new address?"),
+    Entry("first_seen_rate", lambda _: FirstSeenRate(SCOPE_INPUTS), "Do many withdrawals go to addresses that nobody paid before?"),
+    Entry("shared_device", lambda _: SharedOrigin("device", SCOPE_INPUTS), "Is one device new to many accounts?"),
+    Entry("shared_network", lambda _: SharedOrigin("network", SCOPE_INPUTS), "Is one network new to many accounts?"),
+    Entry("shared_api_key", lambda _: SharedOrigin("api_key", SCOPE_INPUTS), "Is one API key new to many accounts?"),
+    Entry("batch_accounts", lambda _: BatchAccounts(SCOPE_INPUTS), "Is one batch unlike the batches before?"),
+    Entry("wallet_outflow", lambda _: Outflow("wallet", SCOPE_INPUTS), "Do many or very large payouts leave one wallet at once?"),
+    Entry("asset_outflow", lambda _: Outflow("asset", SCOPE_INPUTS), "Do many or very large payouts leave in one asset at once?"),
+    Entry("provider_shift", lambda _: ProviderShift(SCOPE_INPUTS), "Does one provider sign another kind of payouts than before?"),
 )
 
 

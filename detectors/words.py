@@ -26,3 +26,8 @@ def duration(duration_ms: float) -> str:
         if duration_ms >= unit_ms:
             return f"{int(duration_ms // unit_ms)} {unit}"
     return f"{int(duration_ms // 1000)} s"
+
+
+def times_usual(ratio: float) -> str:
+    """A ratio to two digits, without an exponent."""
+    return f"{two_digits(ratio):,}" if ratio >= 10.0 else f"{ratio:.2g}"

@@ -36,7 +36,7 @@ from monitor.funds import Funds
 from monitor.payouts import Payouts
 from monitor.policy import PROVIDERS_MAX
 from monitor.requests import Requests
-from monitor.scoring import Opinion
+from monitor.scoring import Opinion, tied_to
 from monitor.state import Provider, State
 from monitor.wallet_rules import WalletRules
 from monitor.withdrawals import Known
@@ -83,7 +83,7 @@ class Events:
             known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason, *watched), event.occurred_at_ms)
         elif opinion.verdict == "HOLD":
             loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
-            findings += self._odd(event, known, opinion, loss)
+            findings += self._odd(event, opinion, loss)
         elif opinion.verdict == "WATCH" or watched:
             known = self._watch(event, known, opinion, watched)
         elif not findings:
@@ -107,18 +107,18 @@ class Events:
         return known, tuple(watched)
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion, watched: tuple[ReasonGiven, ...]) -> Known:
-        for finding in self._odd(event, known, opinion, None):
+        for finding in self._odd(event, opinion, None):
             if RULES[finding.rule].verdict == "WATCH":  # an alarm over many withdrawals; what is odd by itself is a review, not an incident
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
         return self.decisions.verdict(
             event.withdrawal_id, known, "WATCH", (*watched, *opinion.reasons), event.occurred_at_ms, opinion.p_value, opinion.review
         )  # fmt: skip
 
-    def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
-        """The opinion's reasons as findings. What concerns the wallet is tied to the wallet, all else to the address."""
+    def _odd(self, event: Withdrawal, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
+        """The opinion's reasons as findings, each tied to what its rule is about."""
         findings = []
         for reason in opinion.reasons:
-            keys = (f"wallet:{event.wallet_id}",) if reason.rule == "wallet_outflow" else (f"address:{known.destination}",)
+            keys = (tied_to(reason.rule, event),)
             findings.append(Finding(reason.rule, reason.detail, event.occurred_at_ms, keys, reason.p_value, loss))
         return tuple(findings)
 

@@ -65,7 +65,6 @@ class Thresholds(msgspec.Struct, frozen=True):
         float, Meta(gt=0, lt=1, description="However much of the budget is left, a withdrawal that is watched is at most this likely.")
     ] = 1e-2
     hold_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is held.")] = 1e-5
-    young_address_payers: Annotated[int, Meta(ge=2, le=8, description="Distinct payers in 24 h to an address younger than young_address_ms.")] = 4
     young_address_ms: Annotated[int, Meta(ge=1, description="An address first seen less long ago is young.")] = 3 * 86_400_000
     alarm_p_value: Annotated[float, Meta(gt=0, lt=1, description="What many withdrawals do together alarms when it is at most this likely.")] = 1e-6
     unit_confusion_base_amount: Annotated[

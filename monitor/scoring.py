@@ -62,6 +62,22 @@ def share(amount: float, held: float) -> float:
     return min(amount / held, SHARE_MAX) if held > 0.0 else SHARE_MAX
 
 
+def tied_to(rule: str, event: Withdrawal) -> str:
+    """The key of the incident that a detector's finding belongs to: what it observes; of an account's own the destination."""
+    tied = {
+        "shared_device": ("device", event.device_id),
+        "shared_network": ("network", network_of(event.ip)),
+        "shared_api_key": ("api_key", event.api_key_id),
+        "batch_accounts": ("batch", event.batch_id),
+        "wallet_outflow": ("wallet", event.wallet_id),
+        "asset_outflow": ("asset", event.asset),
+        "provider_shift": ("provider", event.provider_id),
+        "first_seen_rate": ("everything", "first_seen"),
+    }
+    kind, name = tied.get(rule, ("address", destination(event.address, event.tag)))
+    return f"{kind}:{name}"
+
+
 class Opinion(NamedTuple):
     """What the detectors say of one withdrawal; `verdict` is the least that they ask for.
 
@@ -178,7 +194,7 @@ class Scoring:
             np.stack([scores[name].ready if name not in self.off else np.zeros(number, np.bool_) for name in self.calibrated], axis=1),
         )
         fused = columns.fused()
-        alarms = {name: self._alarm(scores[name], name) for name in self.alarms if name not in self.off}
+        alarms = {name: self._alarm(scores[name]) for name in self.alarms if name not in self.off}
         forced = fused <= self.thresholds.hold_p_value
         for hit in alarms.values():
             forced |= hit
@@ -192,11 +208,9 @@ class Scoring:
             at += 1
         return opinions
 
-    def _alarm(self, scores: Scores, name: str) -> Bools:
-        threshold = self.thresholds.alarm_p_value if name != "young_address_payers" else 0.0
-        if name == "young_address_payers":
-            return scores.ready & (scores.value >= self.thresholds.young_address_payers)
-        return scores.ready & (scores.p_value <= threshold)
+    def _alarm(self, scores: Scores) -> Bools:
+        hit: Bools = scores.ready & (scores.p_value <= self.thresholds.alarm_p_value)
+        return hit
 
     def _odd(
         self, seen: np.void, withdrawal_id: str, scores: dict[str, Scores], at: int, fused: float | None, lanes: list[str], raised: list[str]
@@ -207,21 +221,23 @@ class Scoring:
             lanes = [min(self.calibrated, key=lambda name: (float(scores[name].p_value[at]), name))]
         lanes.sort(key=lambda name: (float(scores[name].p_value[at]), name))
         verdict: VerdictKind = "HOLD" if hold or any(RULES[name].verdict == "HOLD" for name in raised) else "WATCH"
-        keys = tuple(f"{kind}:{seen[kind]}" for kind in sorted({self._entity(name) for name in (*raised, *lanes)}))
+        keys = tuple(sorted({self._entity(name, seen) for name in (*raised, *lanes)}))
         review = self.reviews.ask(withdrawal_id, keys, 1.0 if fused is None else fused, self.gate.newest_ms, self.budget)
         if review != "joined":
             self.gate.count()
         reasons = tuple(self._reason(scores, name, at) for name in (*raised, *lanes))
         return Opinion(fused, verdict, reasons, review, self.reviews.rank(withdrawal_id) if review == "over_budget" else 0)
 
-    def _entity(self, name: str) -> str:
-        """Kind of the entity that a detector's finding is about: a review of it covers what else it does."""
+    def _entity(self, name: str, seen: np.void) -> str:
+        """The entity that a detector's finding is about: a review of it covers what else it does. What is odd beside everything is its account's."""
         scope = self.scopes[name]
-        return scope if scope in KINDS else "account"
+        if scope == "everything":
+            return name if name in self.alarms else f"account:{seen['account']}"
+        return f"{scope}:{seen[scope]}"
 
     def _reason(self, scores: dict[str, Scores], name: str, at: int) -> ReasonGiven:
         detail = self.panel.explain(name, scores[name].parts[at])
-        return ReasonGiven(name, detail, float(scores[name].p_value[at]) if name != "young_address_payers" else None)
+        return ReasonGiven(name, detail, float(scores[name].p_value[at]))
 
     def held(self, position: int) -> None:
         """What is held teaches nothing: leave that place of the open block out of the learning."""

@@ -89,7 +89,7 @@ def with_other(name: str, make_other: Callable[[Any], Any]) -> Callable[[Arrays]
         with_other("lanes.bins", lambda bins: bins.astype(np.int64)),
         with_other("lanes.remembered_bins", lambda bins: bins[:-1]),
         with_other("lanes.log_befores", lambda log: np.zeros((len(log) + 1, 6))),
-        with_other("wallet_outflow.wallets", lambda rows: rows.astype(np.uint16)),
+        with_other("wallet_outflow.amounts", lambda rows: rows.astype(np.uint16)),
         with_other("panel.filled", lambda filled: filled.repeat(2)),
         with_other("panel.filled", lambda filled: filled + 257),
     ],
