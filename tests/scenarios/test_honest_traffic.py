@@ -45,7 +45,7 @@ def test_minutes_of_honest_traffic_wake_nobody(tmp_path: Path, seed: int) -> Non
 
 
 def test_a_quiet_exchange_wakes_nobody(tmp_path: Path) -> None:
-    nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=1_000))))
+    nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=8_000))))
 
 
 def hard_negatives(seconds: float) -> tuple[Episode, ...]:
