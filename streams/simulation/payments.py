@@ -6,8 +6,8 @@ Whatever goes wrong, one request is paid once: a send that failed was never seen
 | --- | --- | --- |
 | cancelled | 4 in 1,000, after 2 to 60 s; half ask again for the same after 20 to 300 s | assumed |
 | failed before it was sent | 2 in 1,000 with a send error; half are sent again after 30 to 120 s, the rest is refunded | assumed |
-| sent, dropped by the network, sent again | 2 in 1,000: `failed` after 30 to 180 s, then another transaction | assumed |
-| fee replaced | 3 in 1,000 where nothing is batched: the first transaction `failed` after 60 to 600 s, then another | assumed |
+| sent, dropped by the network, sent again | 2 in 1,000: `failed` after 150 to 600 s, then another transaction | assumed |
+| fee replaced | 3 in 1,000 where nothing is batched: the first transaction `failed` after 150 to 900 s, then another | assumed |
 | approval takes long | 1 in 100 from 10 minutes to 2 hours; from 5 million JPY on a person approves, 1 to 10 minutes | assumed |
 | approval and signing | .3 to 3 s, then .5 to 4 s | assumed |
 | seen on chain | up to 2.5 s after the broadcast, and the watcher's delay | assumed |
@@ -116,7 +116,7 @@ class Payments:
         self._step(order, "signed", signed_ms)
         lost = troubled or NOT_SENT <= fate < DROPPED or (DROPPED <= fate < REPLACED and not asset.batch_seconds)
         if lost and order.payout_id is None:
-            wait_ms = rng.randrange(60_000, 600_000) if DROPPED <= fate < REPLACED else rng.randrange(30_000, 180_000)
+            wait_ms = rng.randrange(150_000, 900_000 if DROPPED <= fate < REPLACED else 600_000)
             self._agenda.at(sent_ms, lambda now_ms: self._lose(order, wait_ms, now_ms, told=fate < DROPPED or troubled))
         else:
             self._agenda.at(sent_ms, lambda now_ms: self._send(order, now_ms))
