@@ -105,7 +105,7 @@ def troubled(records: Iterable[Record], seed: int, share: float = 0.02) -> Itera
     number = 0
     for record in records:
         yield record
-        if rng.random() >= share:
+        if rng.random() >= (0.3 if record.topic == "balances" else share):  # balances are few
             continue
         number += 1
         for topic, key, facts in _trouble(record, rng):
@@ -118,7 +118,8 @@ def _trouble(record: Record, rng: random.Random) -> Iterator[tuple[str, str, dic
     value, key = {name: fact for name, fact in record.value.items() if name not in ("event_id", "occurred_at_ms")}, record.key
     wallet_id = str(value.get("wallet_id", "wallet-btc-hot"))
     if record.topic == "withdrawals":
-        requested: dict[str, object] = {**rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))}
+        replayed: dict[str, object] = {"withdrawal_id": f"again-{value['withdrawal_id']}"}
+        requested: dict[str, object] = replayed if rng.random() < 0.5 else {"status": "signed"}
         again: dict[str, dict[str, object]] = {"requested": requested, "broadcast": {"status": "signed", "tx_id": None}}
         if rng.random() < 0.5:
             yield "withdrawals", key, value | again.get(str(value["status"]), {"status": rng.choice(("approved", "failed", "signed"))})
