@@ -103,8 +103,7 @@ class Loop:
     """One playing over a fork of the ground."""
 
     def __init__(self, ground: Ground, scenario: Scenario, *, obey: bool) -> None:
-        first_seconds = min(phase.at_seconds for phase in scenario.played)
-        begin_ms = ground.history.end_ms + LEAD_MS - round(min(first_seconds, 0.0) * SECOND_MS)
+        begin_ms = ground.history.end_ms + LEAD_MS - round(min(scenario.first_seconds, 0.0) * SECOND_MS)
         self.play = Play(scenario, begin_ms, ground.seed)
         self.watch = Watch()
         self.ties = Ties(self.play)

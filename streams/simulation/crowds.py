@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.simulation.directory import Directory, Holder
+from streams.simulation.directory import Directory, Holder, minor_of
 from streams.simulation.exchange import Value
 from streams.simulation.phases import Ownership
 from streams.simulation.population import address_of
@@ -148,6 +148,19 @@ def _member(holder: Holder) -> Member:
     facts: Value = {name: request[name] for name in OWN_FACTS if name in request}
     facts.setdefault("channel", "web")
     return Member(holder.account_id, facts, str(request["address"]), request, holder.left_minor)
+
+
+def fee_minor(asset: str) -> int:
+    """What a withdrawal of the asset costs."""
+    return minor_of(asset, _ASSETS[asset].fee)
+
+
+def funds_before(member: Member, asset: str, amount_minor: int, rng: random.Random) -> int:
+    """What the account had before it asked: what the records say, or, where a file's amount is larger, somewhat more than that."""
+    needed_minor = amount_minor + fee_minor(asset)
+    if member.left_minor >= needed_minor:
+        return member.left_minor
+    return needed_minor + amount_minor * rng.randrange(100) // 1_000
 
 
 def divided(total: int, count: int, spread: float, rng: random.Random) -> list[int]:

@@ -289,6 +289,17 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(phase for phase in self.phases if not isinstance(phase, NoticePhase))
 
     @property
+    def first_seconds(self) -> float:
+        """When the first record of it comes: before its phase, where that has a test transfer or logins."""
+        return min(phase.at_seconds - _lead_seconds(phase) for phase in self.played)
+
+    @property
     def seconds(self) -> float:
         """Until the last of them has begun."""
         return max(phase.at_seconds for phase in self.played)
+
+
+def _lead_seconds(phase: Phase) -> float:
+    if isinstance(phase, OutflowPhase) and phase.test_amount is not None:
+        return phase.test_before_seconds
+    return phase.login_before_seconds or 0.0 if isinstance(phase, WithdrawalsPhase) else 0.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from monitor.money import print_amount
-from streams.simulation.crowds import HOT, Cast, Changes, Member, TooFewAccountsError, divided, moments
+from streams.simulation.crowds import HOT, Cast, Changes, Member, TooFewAccountsError, divided, fee_minor, funds_before, moments
 from streams.simulation.directory import Directory, minor_of
 from streams.simulation.episodes import Episode
 from streams.simulation.exchange import Record, Value
@@ -85,8 +85,8 @@ class Play:
 
     @property
     def first_ms(self) -> int:
-        """When its first phase that makes records begins."""
-        return min(self._at_ms(phase) for phase in self.scenario.played)
+        """When its first record comes."""
+        return self.begin_ms + round(self.scenario.first_seconds * 1_000)
 
     @property
     def end_ms(self) -> int:
@@ -169,7 +169,7 @@ class Play:
         if account_id == EXISTING:
             member = self.cast.gather(None, 1, phase.asset, new=False)[0]
             account_id, facts, address = member.account_id, self.cast.dressed(member, Changes()), member.address
-            facts["balance_before"] = print_amount(self._balance_before(member, phase.asset, amount_minor), _ASSETS[phase.asset].decimals)
+            facts["balance_before"] = print_amount(funds_before(member, phase.asset, amount_minor, self.cast.rng), _ASSETS[phase.asset].decimals)
             if phase.to_wallet_id is None and phase.to is None and member.request is not None and "tag" in member.request:
                 facts["tag"] = member.request["tag"]
         if phase.to_wallet_id is not None:
@@ -194,7 +194,11 @@ class Play:
             sends = status == "broadcast"
             return Planned(self._tell.step(status, at_ms + round(seconds * 1_000), value), sends=sends, loss=loss if sends else None)
 
-        planned = [
+        planned = []
+        if phase.account_id == EXISTING:
+            quantity_minor = minor_of(phase.asset, withdrawal["balance_before"])
+            planned.append(Planned(self._tell.holding(str(withdrawal["account_id"]), _ASSETS[phase.asset], quantity_minor, at_ms)))
+        planned += [
             planned_step("requested", 0.0, withdrawal),
             planned_step("approved", phase.approved_after_seconds, withdrawal),
             planned_step("signed", phase.signed_after_seconds, withdrawal),
@@ -251,7 +255,10 @@ class Play:
             withdrawal |= facts
             if not addresses and member.request is not None and "tag" in member.request:
                 withdrawal["tag"] = member.request["tag"]
-            withdrawal["balance_before"] = print_amount(self._balance_before(member, phase.asset, amount_minor), asset.decimals)
+            before_minor = funds_before(member, phase.asset, amount_minor, self.cast.rng)
+            withdrawal["balance_before"] = print_amount(before_minor, asset.decimals)
+            if before_minor != member.left_minor:  # the books must say so too, or they alone would give the incident away
+                planned.append(Planned(self._tell.holding(member.account_id, asset, before_minor, asked_ms)))
             planned += self._tell.life(phase, withdrawal, asked_ms, Part(phase.asset, amount_minor) if phase.loss else None, batch_id, last_ms)
         if batch_id is not None:
             self.cast.fresh.add(batch_id)
@@ -262,23 +269,12 @@ class Play:
         if phase.total is not None:
             return divided(minor_of(phase.asset, phase.total), phase.count, phase.spread, rng)
         if phase.share_of_balance is not None:
-            return [max(1, member.left_minor * round(1e9 * phase.share_of_balance) // 1_000_000_000 - self._fee(phase.asset)) for member in members]
+            return [max(1, member.left_minor * round(1e9 * phase.share_of_balance) // 1_000_000_000 - fee_minor(phase.asset)) for member in members]
         if phase.amount is not None:
             base_minor = minor_of(phase.asset, phase.amount)
         else:
             base_minor = self.cast.quantile_minor(wallet_id, phase.asset, phase.wallet_quantile or 1.0)
         return [max(1, base_minor * round(1e9 * (1.0 + phase.spread * rng.uniform(-1.0, 1.0))) // 1_000_000_000) for _ in members]
-
-    @staticmethod
-    def _fee(asset: str) -> int:
-        return minor_of(asset, _ASSETS[asset].fee)
-
-    def _balance_before(self, member: Member, asset: str, amount_minor: int) -> int:
-        """What the account had: what the records say, or, where the file's amount is larger, somewhat more than that."""
-        needed_minor = amount_minor + self._fee(asset)
-        if member.left_minor >= needed_minor:
-            return member.left_minor
-        return needed_minor + amount_minor * self.cast.rng.randrange(100) // 1_000
 
     def _outflow(self, phase: OutflowPhase, at_ms: int) -> list[Planned]:
         wallet, rng = _WALLETS[phase.wallet_id], self.cast.rng

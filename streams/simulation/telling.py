@@ -60,6 +60,11 @@ class Teller:
         outflow: Value = {name: sent[name] for name in OUTFLOW_FIELDS if name in sent}
         return self.record("outflows", str(sent["wallet_id"]), at_ms, outflow | facts)
 
+    def holding(self, account_id: str, asset: SimulatedAsset, quantity_minor: int, at_ms: int) -> Record:
+        """What an account holds of an asset."""
+        event: Value = {"account_id": account_id, "asset": asset.asset, "quantity": print_amount(quantity_minor, asset.decimals)}
+        return self.record("holdings", account_id, at_ms, event)
+
     def account_event(self, action: str, account_id: str, facts: Value, at_ms: int) -> Record:
         """Something happens to an account."""
         event: Value = {"account_id": account_id, "action": action}

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 import pytest
 
-from streams.scenario_run import Live
+from streams.scenario_run import Live, Loop
 from streams.simulation.crowds import OWN_ADDRESSES
 from streams.simulation.directory import Directory
 from streams.simulation.exchange import Record
@@ -139,6 +139,23 @@ def test_new_devices_networks_and_keys_are_each_account_s_own() -> None:
     assert {value["channel"] for value in asked} == {"api"}
     assert sum(Decimal(str(value["amount"])) for value in asked) == 6
     assert all(Decimal(str(value["balance_before"])) > Decimal(str(value["amount"])) for value in asked)
+
+
+def test_the_books_say_what_the_accounts_of_a_file_hold() -> None:
+    made = records(f'{TAKEOVER}\namount = "5000"')
+    held = {record.value["account_id"]: Decimal(str(record.value["quantity"])) for record in made if record.topic == "holdings"}
+    asked = {record.value["account_id"]: Decimal(str(record.value["balance_before"])) for record in made if record.value.get("status") == "requested"}
+    assert held == asked
+    assert min(held.values()) > 5000
+    assert not [record for record in records(f"{TAKEOVER}\nshare_of_balance = 0.5") if record.topic == "holdings"]
+
+
+def test_what_comes_before_a_phase_comes_in_order_of_time() -> None:
+    scenario = told('action = "outflow"\nwallet_id = "wallet-btc-hot"\namount = "1"\ntest_amount = "0.1"\ntest_before_seconds = 600.0\nloss = true')
+    loop = Loop(ground(), scenario, obey=True)
+    live = loop.run()
+    assert loop.play.first_ms == live.first_ms == ground().history.end_ms + 60_000
+    assert [taking.at_ms - live.first_ms for taking in live.takings] == [0, 600_000]
 
 
 def test_a_batch_is_one_transaction_after_all_were_asked() -> None:
