@@ -58,6 +58,7 @@ def test_flows_equal_their_twin(seed: int, window_ms: int) -> None:
             assert (nats[i].tolist(), facts[i].tolist()) == (own_nats, own_facts)
             judged += sum(own_nats) > 0.0
             sums.append(own_sums)
+        assert flow.arrays()["note_sums"].tolist() == [[-1, -1] if own is None else list(own) for own in sums]
         slow, teach = np.array([chance.random() < 0.1 for _ in block]), np.array([chance.random() < 0.9 for _ in block])
         flow.learn(*arrays[:3], slow, teach)
         for i, one in enumerate(block):
