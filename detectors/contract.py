@@ -3,7 +3,7 @@
 Nothing of money or exchanges: rows, times and numbers. Called by `monitor.scoring`; implemented by every file of the registry.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -126,3 +126,11 @@ class Detector(Protocol):
 
     def restore(self, arrays: Arrays) -> None:
         """Take over a state that `arrays` of an equal detector gave; raises ValueError if names, types or shapes don't fit."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A detector with windows of its own, which are bounded."""
+
+    def use(self) -> dict[str, tuple[int, int]]:
+        """Own tables by name: rows in use and the limit; names that begin with "evicted" count what went too early."""

@@ -8,7 +8,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, KINDS, OBSERVATION, SECOND_FACTORS, Arrays, Bools, Detector, Floats, Ints, Rows, Run, Scores
+from detectors.contract import (
+    BLOCK_OBSERVATIONS,
+    KINDS,
+    OBSERVATION,
+    SECOND_FACTORS,
+    Arrays,
+    Bools,
+    Detector,
+    Floats,
+    Ints,
+    Rows,
+    Run,
+    Scores,
+    Windowed,
+)
 from detectors.lanes import Lanes
 from detectors.observer import Observer
 from detectors.panel_kernel import first_refused
@@ -139,7 +153,25 @@ class Panel:
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Own tables by name: rows in use, and the limit."""
-        return self.observer.use() | self._lanes.memory.use()
+        return self.observer.use() | self._lanes.memory.use() | {f"window_{name}": fullest for name, (fullest, _) in self._windows().items()}
+
+    def evicted(self) -> dict[str, int]:
+        """Entries of windows that went too early because a window was full, by the name of its table in `use`."""
+        return {f"window_{name}": evicted for name, (_, evicted) in self._windows().items()}
+
+    def _windows(self) -> dict[str, tuple[tuple[int, int], int]]:
+        """Of each detector with windows: its fullest table, and what it evicted."""
+        windows = {}
+        for detector in self.detectors:
+            if isinstance(detector, Windowed):
+                use = detector.use()
+                tables = [pair for name, pair in use.items() if not name.startswith("evicted")]
+                fullest = max(tables, key=lambda pair: pair[0] / pair[1])
+                evicted = 0
+                for name, (count, _) in use.items():
+                    evicted += count if name.startswith("evicted") else 0
+                windows[detector.name] = fullest, evicted
+        return windows
 
     def arrays(self) -> Arrays:
         """The whole state by name, the open block included: the live arrays, not copies."""

@@ -79,6 +79,7 @@ def _tables(state: State) -> dict[str, TableUse]:
 def _evictions(state: State) -> dict[str, int]:
     evicted = {kind: table.evicted for kind, table in state.scoring.tables.items()}
     evicted["withdrawal"] = state.withdrawals.evicted
+    evicted |= state.scoring.panel.evicted()
     evicted["label"] = state.labels.evicted
     evicted["incident"] = state.incidents.evicted
     evicted["security_change"] = state.security.evicted
