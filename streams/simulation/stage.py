@@ -21,7 +21,7 @@ _DECIMALS = {row.asset: row.decimals for row in ASSETS}
 
 
 class Step(NamedTuple):
-    """One record that is due. `stopped`: it doesn't happen, since its withdrawal was held; `ours`: the incident's, or changed by it."""
+    """One record that is due. `stopped`: it doesn't happen, since its withdrawal was held; `ours`: the attack's or failure's, or changed by it."""
 
     record: Record
     ours: bool
@@ -90,7 +90,7 @@ class Stage:
         step = self._gate(record, planned.sends, planned.loss, is_held)
         if planned.sends and not step.stopped:
             self._take(record)
-        return step._replace(ours=True)
+        return step._replace(ours=not planned.honest)
 
     def _of_others(self, record: Record, is_held: Callable[[str], bool]) -> Step:
         if record.topic == "balances":
