@@ -4,12 +4,15 @@ from detectors.elementary import exp
 
 LN10 = 2.302585092994046
 MINUTE_MS = 60_000
+DECADES_SPELT = 9.0
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 
 def one_in(decades: float) -> str:
-    """A rarity in decades as "1 in 93,000", two digits kept."""
+    """A rarity in decades as "1 in 93,000", two digits kept; beyond a billion its power of ten."""
+    if decades >= DECADES_SPELT:
+        return f"1 in 10^{int(decades)}"
     return f"1 in {two_digits(exp(decades * LN10)):,}"
 
 
