@@ -3,7 +3,7 @@
 Nothing of money or exchanges: rows, times and numbers. Called by `monitor.scoring`; implemented by every file of the registry.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -122,3 +122,16 @@ class Detector(Protocol):
 
     def restore(self, arrays: Arrays) -> None:
         """Take over a state that `arrays` of an equal detector gave; raises ValueError if names, types or shapes don't fit."""
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """What a detector has beside the contract if it can fail, or if its state varies in size, so that people see both."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it failed and began afresh."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of its state when last measured."""

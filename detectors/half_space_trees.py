@@ -43,9 +43,10 @@ class HalfSpaceTrees:
         self.part_names = input_names
         self._split_input: npt.NDArray[np.uint8] = np.zeros((TREES, NODES // 2), np.uint8)
         self._split_at: Floats = np.zeros((TREES, NODES // 2))
-        columns = len(input_names)
+        by_name = np.array(sorted(range(len(input_names)), key=input_names.__getitem__), np.uint8)
         for tree in range(TREES):
-            grow_tree(np.uint64(seed + tree), self._split_input[tree], self._split_at[tree], np.empty((2, columns)))
+            grow_tree(np.uint64(seed + tree), self._split_input[tree], self._split_at[tree], np.empty((2, len(input_names))))
+            self._split_input[tree] = by_name[self._split_input[tree]]  # grown over the names in order, whatever the order of columns
         self._counts: Floats = np.zeros((TREES, NODES))
         self._decades: Floats = np.zeros((TREES, NODES))
         self._windows = np.zeros(1, np.int64)

@@ -66,7 +66,7 @@ class Observer:
     )  # fmt: skip
 
     def __init__(self, tail_bins: TailBins, pairs_max: int) -> None:
-        self._tail_bins = tail_bins
+        self.tail_bins = tail_bins
         self.pairs_max = pairs_max
         self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS), "asset": RowTable(ASSET)}
         self._everyone: Table = np.zeros(1, EVERYONE)
@@ -85,7 +85,7 @@ class Observer:
         tables = self._tables
         observe(
             run, tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._pairs, self._numbers,
-            self._tail_bins.bins, inputs, self._notes,
+            self.tail_bins.bins, inputs, self._notes,
         )  # fmt: skip
         return inputs
 

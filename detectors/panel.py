@@ -104,6 +104,19 @@ class Panel:
         for detector in self.detectors:
             detector.forget(kind, rows)
 
+    def replace(self, detectors: Sequence[Detector]) -> None:
+        """Have other detectors from the next observation on; those that stay are given as they are.
+
+        A new one is given the rows and the open block's observations first, so that it sees blocks whole like the others.
+        """
+        here = {id(detector) for detector in self.detectors}
+        filled = int(self._filled[0])
+        for detector in detectors:
+            if id(detector) not in here:
+                detector.reserve({kind: int(rows) for kind, rows in zip(KINDS, self._rows, strict=True)})
+                detector.fold(self._block[:filled], self._inputs[:filled])
+        self.detectors = tuple(detectors)
+
     def explain(self, name: str, parts: Floats) -> str:
         """One observation's parts of the detector `name` in words; KeyError if there is none of that name."""
         return {detector.name: detector for detector in self.detectors}[name].explain(parts)

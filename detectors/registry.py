@@ -3,7 +3,7 @@
 Called by `monitor.scoring`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ class Parts(NamedTuple):
 
     tail_bins: TailBins
     young_address_ms: int
+    input_names: tuple[str, ...] = Observer.INPUT_NAMES
 
 
 class Entry(NamedTuple):
@@ -35,17 +36,28 @@ class Entry(NamedTuple):
     question: str
 
 
-NAMES = Observer.INPUT_NAMES
-
 DETECTORS: tuple[Entry, ...] = (
-    Entry("surprise", lambda parts: Surprise(NAMES, parts.tail_bins), "Is it rare in a few respects at once?"),
-    Entry("half_space_trees", lambda _: HalfSpaceTrees(NAMES), "Is it where few recent withdrawals were?"),
+    Entry("surprise", lambda parts: Surprise(parts.input_names, parts.tail_bins), "Is it rare in a few respects at once?"),
+    Entry("half_space_trees", lambda parts: HalfSpaceTrees(parts.input_names), "Is it where few recent withdrawals were?"),
     Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
-    Entry("wallet_outflow", lambda _: WalletOutflow(NAMES.index("amount")), "Do many large payouts leave one wallet at once?"),
+    Entry("wallet_outflow", lambda parts: WalletOutflow(parts.input_names.index("amount")), "Do many large payouts leave one wallet at once?"),
 )
 
 
-def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> Panel:
+class UnknownDetectorError(ValueError):
+    """A detector that a policy names and that isn't installed here."""
+
+
+PlugIns = Callable[[str], Entry]
+"""Finds the row of an installed detector that isn't ours, by name; raises UnknownDetectorError."""
+
+
+def none_installed(name: str) -> Entry:
+    """Find nothing: for those who have no plug-ins."""
+    raise UnknownDetectorError(f"the detector {name}, which the policy names, is not installed here")
+
+
+def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, extra: Sequence[Entry] = ()) -> Panel:
     """Observer and detectors as a fresh panel.
 
     Parameters
@@ -54,9 +66,32 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000) -> P
         Age in ms below which an address is young, at most 21 days.
     pairs_max
         Pairs of account and address that are remembered; the longest unseen go first. At least 1,024.
+    extra
+        Rows of detectors beside ours. Raises ValueError if one has the name of another, or can't be made.
     """
-    parts = Parts(TailBins(len(NAMES)), young_address_ms)
-    return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in DETECTORS])
+    parts = Parts(TailBins(len(Observer.INPUT_NAMES)), young_address_ms)
+    check_names(extra)
+    return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in (*DETECTORS, *extra)])
+
+
+def check_names(extra: Sequence[Entry]) -> None:
+    """Raise ValueError if a detector has the name of another: names are the keys of scores and of the state."""
+    seen = {"panel", "observer", *(entry.name for entry in DETECTORS)}
+    for entry in extra:
+        if entry.name in seen:
+            raise ValueError(f"two detectors are called {entry.name}")
+        seen.add(entry.name)
+
+
+def remake(panel: Panel, extra: Sequence[Entry], kept: Sequence[str], young_address_ms: int) -> None:
+    """Give a panel other detectors beside ours; those named in `kept` stay as they are, the others begin WARMING."""
+    check_names(extra)
+    here = {detector.name: detector for detector in panel.detectors}
+    parts = Parts(panel.observer.tail_bins, young_address_ms)
+    panel.replace([
+        *(here[entry.name] for entry in DETECTORS),
+        *(here[entry.name] if entry.name in kept else entry.make(parts) for entry in extra),
+    ])  # fmt: skip
 
 
 def configure(panel: Panel, *, young_address_ms: int, pairs_max: int) -> None:

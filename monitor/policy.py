@@ -57,6 +57,33 @@ class Thresholds(msgspec.Struct, frozen=True):
     ] = "10000000"
 
 
+EstimatorName = Annotated[
+    str, Meta(pattern=r"^[a-z_]+[.][A-Za-z0-9]+$", max_length=128, description="An estimator of river with its module, as anomaly.HalfSpaceTrees.")
+]
+Parameters = Annotated[
+    dict[str, bool | int | float | str], Meta(description="Parameters of the estimator, as river calls them; those not given are river's defaults.")
+]
+
+
+class RiverStep(msgspec.Struct, frozen=True):
+    """One estimator of river that prepares the inputs of the next."""
+
+    estimator: EstimatorName
+    parameters: Parameters = {}
+
+
+class RiverDetector(msgspec.Struct, frozen=True):
+    """A detector beside ours, made of river's estimators."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, description="Name of the detector, of small letters, as it stands in reasons.")
+    ]
+    estimator: EstimatorName
+    parameters: Parameters = {}
+    before: Annotated[tuple[RiverStep, ...], Meta(description="Estimators that prepare its inputs, as preprocessing.StandardScaler, in order.")] = ()
+    target: Annotated[str | None, Meta(description="The input that it judges, for the detectors of river that judge one number.")] = None
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The effective policy of one term."""
 
@@ -69,6 +96,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
     thresholds: Thresholds = Thresholds()
     limits: Limits = Limits()
+    river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
+    plug_ins: Annotated[
+        tuple[str, ...], Meta(max_length=8, description="Installed detectors of others that take part, by the names of their entry points.")
+    ] = ()
     absence_grace_ms: Annotated[
         int, Meta(ge=0, description="How far past an outflow every source must have been read before its request is missing.")
     ] = 3_000

@@ -3,6 +3,7 @@
 The bridge to `detectors`: they see rows and numbers only. Decides nothing: `monitor.decisions` does. Called by `monitor.engine`.
 """
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 from zlib import adler32, crc32
@@ -11,12 +12,13 @@ import numpy as np
 
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Run, Scores
 from detectors.panel import Panel
-from detectors.registry import configure, make
+from detectors.registry import Entry, PlugIns, configure, make, none_installed, remake
+from detectors.river_catalogue import Step, river_entry
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
 from monitor.money import Price
-from monitor.policy import PROVIDERS_MAX, Policy
+from monitor.policy import PROVIDERS_MAX, Policy, RiverDetector
 from monitor.withdrawals import destination
 
 CALIBRATED = ("surprise", "half_space_trees")
@@ -63,6 +65,17 @@ def share(amount: float, held: float) -> float:
     return min(amount / held, SHARE_MAX) if held > 0.0 else SHARE_MAX
 
 
+def chosen(policy: Policy) -> dict[str, RiverDetector | None]:
+    """The detectors beside ours by name, in order: what river makes them of, None for an installed one."""
+    return {**dict.fromkeys(policy.plug_ins), **{each.name: each for each in policy.river}}
+
+
+def configured(detector: RiverDetector) -> Entry:
+    """The row of a detector that the policy describes."""
+    steps = [Step(each.estimator, each.parameters) for each in detector.before]
+    return river_entry(detector.name, [*steps, Step(detector.estimator, detector.parameters)], detector.target)
+
+
 class Opinion(NamedTuple):
     """What the detectors say of one withdrawal; `verdict` is the least that they ask for."""
 
@@ -74,8 +87,10 @@ class Opinion(NamedTuple):
 class Scoring:
     """Tables of rows, the open run, and the panel of detectors."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, plug_ins: PlugIns = none_installed) -> None:
         limits = policy.limits
+        self._plug_ins = plug_ins
+        self._extra = chosen(policy)
         self.tables = {
             "account": Table(limits.accounts),
             "address": Table(limits.addresses),
@@ -83,7 +98,7 @@ class Scoring:
             "wallet": Table(limits.wallets),
             "provider": Table(PROVIDERS_MAX),
         }
-        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, extra=self._entries(self._extra))
         self.blocks = 0
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
@@ -92,14 +107,23 @@ class Scoring:
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
-        """Take a new term's policy."""
+        """Take a new term's policy. Of the detectors beside ours, those that it describes as before go on, others begin WARMING."""
         self.thresholds = policy.thresholds
         self.off = frozenset(policy.rules_off)
         limits = policy.limits
         configure(self.panel, young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        extra = chosen(policy)
+        if extra != self._extra:
+            kept = [name for name, what in extra.items() if self._extra.get(name) == what]
+            remake(self.panel, self._entries(extra), kept, policy.thresholds.young_address_ms)
+            self._extra = extra
         self.tables["asset"].limit = max(64, 2 * len(policy.assets))
         for kind, limit in (("account", limits.accounts), ("address", limits.addresses), ("wallet", limits.wallets)):
             self.tables[kind].limit = limit
+
+    def _entries(self, extra: Mapping[str, RiverDetector | None]) -> list[Entry]:
+        """Rows of the detectors beside ours. Raises ValueError if one isn't installed here."""
+        return [self._plug_ins(name) if what is None else configured(what) for name, what in extra.items()]
 
     @property
     def room(self) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, core, dead_letter, sources, study, topics
+from streams.cli import config, core, dead_letter, detectors, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -33,7 +33,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help comes in half the time of rich help
     epilog="Example: withdrawal-monitor demo",
 )
-for group, name in ((topics.app, "topics"), (config.app, "config"), (sources.app, "sources"), (dead_letter.app, "dead-letter"), (core.app, "core")):
+for group, name in (
+    (topics.app, "topics"),
+    (config.app, "config"),
+    (sources.app, "sources"),
+    (dead_letter.app, "dead-letter"),
+    (core.app, "core"),
+    (detectors.app, "detectors"),
+):
     app.add_typer(group, name=name)
 for commands in (running.app, study.app):
     app.registered_commands += commands.registered_commands
