@@ -289,7 +289,11 @@ def _rehearsed(name: str, estimator: Any, input_names: tuple[str, ...], target: 
     kind = name_of(type(estimator))
     chance = random.Random(SEED)  # noqa: S311  numbers to try it on, no secrets
     try:
-        fresh = encode(seeded(decode(encode(estimator))))
+        first = seeded(decode(encode(estimator)))
+        _, why = attempt(first.score_one, dict.fromkeys(input_names, 0.5), target)  # what pipelines keep from their first use isn't learning
+        if why:
+            raise DetectorRefusedError(f"{name}: {kind} fails at once: {why}")
+        fresh = encode(first)
         twins = decode(fresh), decode(fresh)
         for _ in range(REHEARSED):
             row = {column: chance.random() for column in input_names}
