@@ -26,10 +26,11 @@ N = BLOCK_OBSERVATIONS
 RUN = observations(N, amount=1.0, amount_base=1.0)
 ALL = np.ones(N, np.bool_)
 
+GaussianScorer: Any = anomaly.GaussianScorer  # untyped
 KEEPING: dict[str, tuple[Callable[[], Any], str | None]] = {
     "trees": (lambda: anomaly.HalfSpaceTrees(n_trees=3, height=4), None),
     "scaled": (lambda: preprocessing.StandardScaler() | anomaly.OneClassSVM(), None),
-    "gaussian": (anomaly.GaussianScorer, "amount"),
+    "gaussian": (GaussianScorer, "amount"),
     "deviation": (anomaly.StandardAbsoluteDeviation, "amount"),
 }
 
@@ -73,7 +74,7 @@ def test_what_lies_outside_is_rare_and_says_why() -> None:
 
 
 def test_p_values_are_uniform_on_what_it_knows() -> None:
-    detector = grown(anomaly.GaussianScorer(), blocks=60, target="amount")
+    detector = grown(GaussianScorer(), blocks=60, target="amount")
     p_values = np.concatenate([detector.fold(RUN, inputs(k)).p_value for k in (1_000,)])
     for share in (0.1, 0.3, 0.6):
         assert (p_values <= share).mean() == pytest.approx(share, abs=0.08)
@@ -175,8 +176,8 @@ def test_a_state_that_outgrows_its_limit_begins_afresh(monkeypatch: pytest.Monke
     [
         (stats.Mean(), None, "it has no score_one"),
         (preprocessing.StandardScaler(), None, "it has no score_one"),
-        (anomaly.GaussianScorer(), None, "its target must be one of the inputs"),
-        (anomaly.GaussianScorer(), "moon", "its target must be one of the inputs"),
+        (GaussianScorer(), None, "its target must be one of the inputs"),
+        (GaussianScorer(), "moon", "its target must be one of the inputs"),
         (anomaly.OneClassSVM(), "amount", "takes no target"),
         (anomaly.PredictiveAnomalyDetection(warmup_period=5), "amount", "learns when it scores"),
         (anomaly.PredictiveAnomalyDetection(), "amount", "fails at once: score_one raised ZeroDivisionError"),
