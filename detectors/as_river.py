@@ -12,6 +12,7 @@ from river import base
 
 from detectors.contract import BLOCK_OBSERVATIONS, Bools, Detector, Floats, Run, observations
 from detectors.half_space_trees import HalfSpaceTrees
+from detectors.tail import TailBins
 
 
 class AsRiver(base.AnomalyDetector):
@@ -33,7 +34,7 @@ class AsRiver(base.AnomalyDetector):
     >>> shown.learn_one({"amount": 3.0})
     """
 
-    KINDS: ClassVar[dict[str, Callable[[tuple[str, ...]], Detector]]] = {"half_space_trees": HalfSpaceTrees}
+    KINDS: ClassVar[dict[str, Callable[[tuple[str, ...], TailBins], Detector]]] = {"half_space_trees": HalfSpaceTrees}
 
     def __init__(self, detector: str = "half_space_trees") -> None:
         if detector not in self.KINDS:
@@ -41,6 +42,7 @@ class AsRiver(base.AnomalyDetector):
         self.detector = detector
         self._detector: Detector | None = None
         self._names: tuple[str, ...] = ()
+        self._tail_bins = TailBins(0, 0)
         self._block: Run = observations(BLOCK_OBSERVATIONS, amount=1.0, amount_base=1.0)
         self._inputs: Floats = np.zeros((BLOCK_OBSERVATIONS, 0))
         self._filled = 0
@@ -55,13 +57,15 @@ class AsRiver(base.AnomalyDetector):
         """Take one observation; the detector learns at the end of the block. Raises ValueError for a number that isn't finite."""
         if self._detector is None:
             self._names = tuple(sorted(str(name) for name in x))
-            self._detector = self.KINDS[self.detector](self._names)
+            self._tail_bins = TailBins(len(self._names), len(self._names))
+            self._detector = self.KINDS[self.detector](self._names, self._tail_bins)
             self._detector.reserve({"account": 1, "address": 1, "asset": 1})
             self._inputs = np.zeros((BLOCK_OBSERVATIONS, len(self._names)))
         self._inputs[self._filled] = self._row(x)
         self._filled += 1
         if self._filled == BLOCK_OBSERVATIONS:
             teach: Bools = np.ones(BLOCK_OBSERVATIONS, np.bool_)
+            self._tail_bins.learn(self._inputs, teach)
             self._detector.learn(self._block, self._inputs, teach)
             self._filled = 0
 

@@ -91,6 +91,9 @@ class Scores:
 class Detector(Protocol):
     """The one contract. State is numpy arrays only, so that a snapshot is a copy of arrays.
 
+    `calibrated`: its p-value is against its own recent past, so that its score takes part in fusion and gate; else its p-value is a bound of a
+    chance, and it alarms below a threshold of the policy.
+
     *Facts* (counts, windows, last seen) take every observation at once, in `fold`; *baselines* (means, histograms, trees)
     learn in `learn`, which the caller calls once at the end of each block with all of the block's observations, in order.
     A baseline may also learn at once where the kernel itself weighs the observation by how unsuspicious it is.
@@ -100,6 +103,7 @@ class Detector(Protocol):
     name: str
     scope: Scope
     family: Family
+    calibrated: bool
     part_names: tuple[str, ...]
 
     def reserve(self, rows: dict[str, int]) -> None:

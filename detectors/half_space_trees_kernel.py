@@ -9,10 +9,11 @@ import numpy.typing as npt
 from detectors.compiled import inlined, kernel
 from detectors.contract import Bools, Floats
 from detectors.elementary import log10
-from detectors.tail_kernel import score_cell
+from detectors.tail_kernel import cell_of, score_cell
 
 DEPTH = 8
 NODES = 511
+TAIL_BINS = 64.0
 PADDING = 0.15
 """A split keeps this share of its cell's width away from the borders, so that no half is empty."""
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -71,20 +72,31 @@ def grow_tree(seed: np.uint64, split_input: npt.NDArray[np.uint8], split_at: Flo
         split_at[node] = low[column] + share * (high[column] - low[column])
 
 
+@inlined
+def place_row(inputs: Floats, bins: npt.NDArray[np.uint8], places: Floats) -> None:
+    """A row's place in both spaces, [2, k]: the inputs themselves, and their tail bins over 64."""
+    for column in range(places.shape[1]):
+        places[0, column] = inputs[column]
+        places[1, column] = bins[column, cell_of(inputs[column])] / TAIL_BINS
+
+
 @kernel
 def score_run(
-    inputs: Floats, split_input: npt.NDArray[np.uint8], split_at: Floats, decades: Floats, p_values: Floats, middle: float,
-    value: Floats, p_value: Floats, parts: Floats,
+    inputs: Floats, bins: npt.NDArray[np.uint8], split_input: npt.NDArray[np.uint8], split_at: Floats, decades: Floats, p_values: Floats,
+    middle: float, value: Floats, p_value: Floats, parts: Floats,
 ) -> None:  # fmt: skip
     """Score each row: minus the mean of its leaves' decades, its p-value, and what each input's splits add."""
     trees = split_input.shape[0]
+    places = np.empty((2, parts.shape[1]))
     for i in range(inputs.shape[0]):
+        place_row(inputs[i], bins, places)
         total = 0.0
         for tree in range(trees):
             node = 0
+            place = places[tree % 2]
             for _ in range(DEPTH):
                 column = split_input[tree, node]
-                child = 2 * node + 1 + (1 if inputs[i, column] >= split_at[tree, node] else 0)
+                child = 2 * node + 1 + (1 if place[column] >= split_at[tree, node] else 0)
                 parts[i, column] += (decades[tree, node] - decades[tree, child]) / trees
                 node = child
             total -= decades[tree, node]
@@ -94,18 +106,29 @@ def score_run(
 
 @kernel
 def learn_block(
-    inputs: Floats, teach: Bools, split_input: npt.NDArray[np.uint8], split_at: Floats, counts: Floats, decades: Floats, window: int, value: Floats
+    inputs: Floats,
+    bins: npt.NDArray[np.uint8],
+    teach: Bools,
+    split_input: npt.NDArray[np.uint8],
+    split_at: Floats,
+    counts: Floats,
+    decades: Floats,
+    window: int,
+    value: Floats,
 ) -> bool:
     """Score a block again (by the same reference) and count its taught rows; whether the counts became the reference."""
     trees = split_input.shape[0]
+    places = np.empty((2, bins.shape[0]))
     for i in range(inputs.shape[0]):
+        place_row(inputs[i], bins, places)
         total = 0.0
         for tree in range(trees):
             node = 0
+            place = places[tree % 2]
             add = 1.0 if teach[i] else 0.0
             counts[tree, 0] += add
             for _ in range(DEPTH):
-                node = 2 * node + 1 + (1 if inputs[i, split_input[tree, node]] >= split_at[tree, node] else 0)
+                node = 2 * node + 1 + (1 if place[split_input[tree, node]] >= split_at[tree, node] else 0)
                 counts[tree, node] += add
             total -= decades[tree, node]
         value[i] = max(total / trees, 0.0)

@@ -7,7 +7,7 @@ Facts (serials, last seen, decayed counts and sums of hours and a day, evidence,
 windowed: one of age t weighs exp(-t/1 h) or exp(-t/24 h).
 
 Evidence of an account is the excess of its withdrawals' surprise (the five largest among the first 15 inputs, by the tail bins of the
-surprise detector) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
+lanes) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
 of it, or evidence would feed itself.
 """
 
@@ -16,22 +16,24 @@ from typing import ClassVar
 import numpy as np
 
 from detectors.contract import BLOCK_OBSERVATIONS, Arrays, Bools, Floats, Ints, Rows, Run
-from detectors.observer_kernel import BLOCKS, FILLED, PAIRS, observe, teach_baselines
+from detectors.lanes import Lanes
+from detectors.observer_kernel import BLOCKS, FILLED, NOTE_ACCOUNT, NOTE_DESTINATION, PAIRS, observe, teach_baselines
 from detectors.pair_kernel import copy_pairs
 from detectors.tables import RowTable, Table, check_names, copy_into
-from detectors.tail import TailBins
 
 ACCOUNT = np.dtype([
     ("last_ms", np.int64), ("taught_ms", np.int64), ("serial", np.uint32),
     ("count_1h", np.float32), ("count_24h", np.float32), ("level_24h", np.float32), ("evidence_12h", np.float32), ("evidence_7d", np.float32),
     ("n", np.float32), ("mean_log", np.float32), ("variance_log", np.float32), ("mean_level", np.float32), ("maximum_level", np.float32),
     ("mean_gap_s", np.float32), ("count_28d", np.float32), ("level_28d", np.float32), ("days_28d", np.float32),
+    ("filter_p", np.float32), ("filter_minute", np.int32), ("filter_run", np.int32), ("country", np.uint32), ("factor", np.float32),
     ("hours", np.uint8, (24,)),
 ], align=True)  # fmt: skip
 ADDRESS = np.dtype([
     ("first_ms", np.int64), ("last_ms", np.int64), ("taught_ms", np.int64), ("serial", np.uint32),
     ("payers_24h", np.float32), ("inflow_24h", np.float32), ("payers_28d", np.float32), ("inflow_28d", np.float32),
-    ("n", np.float32), ("mean_log", np.float32), ("variance_log", np.float32),
+    ("n", np.float32), ("mean_log", np.float32), ("variance_log", np.float32), ("evidence_24h", np.float32),
+    ("filter_p", np.float32), ("filter_minute", np.int32), ("filter_run", np.int32),
 ], align=True)  # fmt: skip
 ASSET = np.dtype([("n", np.float64), ("mean_log", np.float64), ("log_price", np.float64), ("priced", np.int64)], align=True)
 EVERYONE = np.dtype([
@@ -41,11 +43,13 @@ EVERYONE = np.dtype([
 PAIR = np.dtype([("account", np.uint32), ("address", np.uint32), ("count", np.uint32), ("seen_block", np.uint32)], align=True)
 
 FIRST_PAIRS = 2048
+PAIRS_AN_OBSERVATION = 5
+"""With its address, device, network, country and API key."""
 LOAD_MAX = 0.75
 """Share of slots in use above which the table grows by half."""
 EVICTED_SHARE = 8
 """One in so many pairs goes when the limit is reached, so that the work is rare."""
-NOTES = 6
+NOTES = 9
 
 
 class Observer:
@@ -53,8 +57,8 @@ class Observer:
 
     Parameters
     ----------
-    tail_bins
-        Of the surprise detector, which teaches and stores them; read here.
+    lanes
+        Scored here, in the same pass; their tail bins say what is rare.
     pairs_max
         Limit of the pair table, passed by at most one block's new pairs. At the end of a block that passed it, the longest unseen
         eighth is forgotten.
@@ -63,10 +67,12 @@ class Observer:
     INPUT_NAMES: ClassVar[tuple[str, ...]] = (
         "amount_over_mean", "amount", "amount_over_maximum", "amount_z", "address_amount_z", "burst", "dormancy", "count_1h", "count_24h",
         "amount_24h", "new_pair", "young_address", "address_payers_24h", "address_inflow_24h", "rare_hour", "evidence_12h", "evidence_7d",
+        "new_device", "new_network", "new_country", "new_api_key", "security_change", "travel", "balance_share", "weak_second_factor",
+        "account_p_value",
     )  # fmt: skip
 
-    def __init__(self, tail_bins: TailBins, pairs_max: int) -> None:
-        self.tail_bins = tail_bins
+    def __init__(self, lanes: Lanes, pairs_max: int) -> None:
+        self._lanes = lanes
         self.pairs_max = pairs_max
         self._tables = {"account": RowTable(ACCOUNT), "address": RowTable(ADDRESS), "asset": RowTable(ASSET)}
         self._everyone: Table = np.zeros(1, EVERYONE)
@@ -82,15 +88,20 @@ class Observer:
     def observe(self, run: Run) -> Floats:
         """Take a run into the facts; its inputs, float64 [n, k], each in [0, 1)."""
         inputs: Floats = np.empty((len(run), len(self.INPUT_NAMES)))
-        tables = self._tables
+        tables, lanes = self._tables, self._lanes
+        p_values, account_parts, destination_parts = lanes.begin(len(run))
+        memory = lanes.memory
         observe(
             run, tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._pairs, self._numbers,
-            self.tail_bins.bins, inputs, self._notes,
+            lanes.tail_bins.bins, lanes.model, lanes.uppers, lanes.leasts, lanes.run_cell_max, memory.next_ordinal - len(run), memory.bins, memory.refs,
+            inputs, self._notes, p_values, account_parts, destination_parts,
         )  # fmt: skip
+        lanes.scored(self._notes[self._numbers[FILLED] - len(run) : self._numbers[FILLED], NOTE_ACCOUNT : NOTE_DESTINATION + 1])
         return inputs
 
-    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:  # noqa: ARG002  the notes say more than the inputs
+    def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
         """Teach the baselines at the end of a block, and make room in the pair table for the next one."""
+        self._lanes.learn(self._notes[:, NOTE_ACCOUNT : NOTE_DESTINATION + 1], inputs, teach)
         tables = self._tables
         teach_baselines(
             block, teach, tables["account"].rows, tables["address"].rows, tables["asset"].rows, self._everyone, self._notes,
@@ -103,6 +114,10 @@ class Observer:
         """Reset rows of evicted entities; their pairs can't be found again and are evicted as the longest unseen."""
         if kind in self._tables:
             self._tables[kind].forget(rows)
+
+    def filter_rows(self) -> tuple[Table, Table]:
+        """Rows of accounts and of addresses, in which the lanes' filters stand."""
+        return self._tables["account"].rows, self._tables["address"].rows
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Pairs in use, and their limit."""
@@ -142,7 +157,7 @@ class Observer:
             oldest_block = int(np.partition(seen, drop - 1)[drop - 1]) + 1
             used = int(np.count_nonzero(seen >= oldest_block))
         capacity = len(self._pairs)
-        while used + BLOCK_OBSERVATIONS > LOAD_MAX * capacity:
+        while used + PAIRS_AN_OBSERVATION * BLOCK_OBSERVATIONS > LOAD_MAX * capacity:
             capacity += capacity // 2
         if capacity > len(self._pairs) or oldest_block > 0:
             kept: Table = np.zeros(capacity, PAIR)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, KINDS, OBSERVATION, SECOND_FACTORS, Arrays, Bools, Detector, Floats, Rows, Run, Scores
+from detectors.contract import BLOCK_OBSERVATIONS, KINDS, OBSERVATION, SECOND_FACTORS, Arrays, Bools, Detector, Floats, Ints, Rows, Run, Scores
+from detectors.lanes import Lanes
 from detectors.observer import Observer
 from detectors.panel_kernel import first_refused
 from detectors.tables import check_names, copy_into
@@ -23,6 +24,8 @@ class Panel:
     ----------
     detectors : tuple of Detector
         In the order of the registry.
+    lanes : Lanes
+        What the lanes share, for detectors that are made later.
     input_names : tuple of str
         Names of the observer's inputs, column by column.
     room : int
@@ -36,8 +39,9 @@ class Panel:
     ...     panel.learn(teach)                        # teach: bool [256], all observations of the block in order
     """
 
-    def __init__(self, observer: Observer, detectors: Sequence[Detector]) -> None:
+    def __init__(self, observer: Observer, lanes: Lanes, detectors: Sequence[Detector]) -> None:
         self.observer = observer
+        self.lanes = lanes
         self.detectors = tuple(detectors)
         self.input_names = Observer.INPUT_NAMES
         self.room = BLOCK_OBSERVATIONS
@@ -96,6 +100,33 @@ class Panel:
         self._filled[0] = 0
         self.room = BLOCK_OBSERVATIONS
 
+    @property
+    def ordinal(self) -> int:
+        """Number of the next observation since the start: labels name observations by it."""
+        return self.lanes.memory.next_ordinal
+
+    def label(self, ordinals: Ints, fraud: Bools) -> int:
+        """Learn from labels, int64 [m] and bool [m], in the order in which they arrive; how many observations were still remembered.
+
+        Late labels and labels out of order are normal. The same label again changes nothing, another one for the same
+        observation replaces the first. At any place of a block; raises ValueError if the shapes or types don't fit.
+        """
+        if ordinals.dtype != np.int64 or fraud.dtype != np.bool_ or ordinals.ndim != 1 or ordinals.shape != fraud.shape:
+            raise ValueError(
+                f"labels: expected int64 [m] and bool [m], got {ordinals.dtype} {list(ordinals.shape)}, {fraud.dtype} {list(fraud.shape)}"
+            )
+        return self.lanes.label(ordinals, fraud, *self.observer.filter_rows())
+
+    def unlabel(self, ordinals: Ints) -> int:
+        """Revoke the labels of observations: the lanes become what they would be without them, given the observations' inputs as scored.
+
+        How many could be revoked: labels beyond the newest 49,152 may be settled. Exact but for entities evicted since, whose filters are
+        forgotten: for them what was noted with each label stands.
+        """
+        if ordinals.dtype != np.int64 or ordinals.ndim != 1:
+            raise ValueError(f"ordinals: expected int64 [m], got {ordinals.dtype} {list(ordinals.shape)}")
+        return self.lanes.unlabel(ordinals, *self.observer.filter_rows())
+
     def forget(self, kind: str, rows: Rows) -> None:
         """Reset rows of evicted entities. Only between blocks: ValueError while the open block has observations."""
         if self.room != BLOCK_OBSERVATIONS:
@@ -123,12 +154,13 @@ class Panel:
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Own tables by name: rows in use, and the limit."""
-        return self.observer.use()
+        return self.observer.use() | self.lanes.memory.use()
 
     def arrays(self) -> Arrays:
         """The whole state by name, the open block included: the live arrays, not copies."""
         state: Arrays = {f"panel.{name}": array for name, array in self._own().items()}
         state |= {f"observer.{name}": array for name, array in self.observer.arrays().items()}
+        state |= {f"lanes.{name}": array for name, array in self.lanes.arrays().items()}
         for detector in self.detectors:
             state |= {f"{detector.name}.{name}": array for name, array in detector.arrays().items()}
         return state
@@ -138,7 +170,7 @@ class Panel:
 
         Raises ValueError if it doesn't fit; the panel is of no use then.
         """
-        parts: dict[str, Arrays] = {owner: {} for owner in ("panel", "observer", *(detector.name for detector in self.detectors))}
+        parts: dict[str, Arrays] = {owner: {} for owner in ("panel", "observer", "lanes", *(detector.name for detector in self.detectors))}
         for full_name, array in arrays.items():
             owner, _, name = full_name.partition(".")
             if owner not in parts:
@@ -151,6 +183,7 @@ class Panel:
         if not 0 <= self._filled[0] <= BLOCK_OBSERVATIONS:
             raise ValueError(f"panel.filled: expected 0 to {BLOCK_OBSERVATIONS}, got {self._filled[0]}")
         self.observer.restore(parts["observer"])
+        self.lanes.restore(parts["lanes"])
         for detector in self.detectors:
             detector.restore(parts[detector.name])
         self.room = BLOCK_OBSERVATIONS - int(self._filled[0])

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.account_lane import AccountLane
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, Detector, observations
+from detectors.destination_lane import DestinationLane
 from detectors.half_space_trees import HalfSpaceTrees
+from detectors.lanes import Lanes
+from detectors.lanes_kernel import MODEL_INPUTS
 from detectors.observer import Observer
 from detectors.panel import Panel
-from detectors.surprise import Surprise
-from detectors.tail import TailBins
 from detectors.wallet_outflow import WalletOutflow
 from detectors.young_address_payers import YoungAddressPayers
 
@@ -23,7 +25,7 @@ DAY_MS = 86_400_000
 class Parts(NamedTuple):
     """What a detector may be made from."""
 
-    tail_bins: TailBins
+    lanes: Lanes
     young_address_ms: int
     input_names: tuple[str, ...] = Observer.INPUT_NAMES
 
@@ -36,9 +38,16 @@ class Entry(NamedTuple):
     question: str
 
 
+MODEL_NAMES = Observer.INPUT_NAMES[:MODEL_INPUTS]
+
 DETECTORS: tuple[Entry, ...] = (
-    Entry("surprise", lambda parts: Surprise(parts.input_names, parts.tail_bins), "Is it rare in a few respects at once?"),
-    Entry("half_space_trees", lambda parts: HalfSpaceTrees(parts.input_names), "Is it where few recent withdrawals were?"),
+    Entry("account_lane", lambda parts: AccountLane(Observer.INPUT_NAMES, parts.lanes), "Is it as unlike this account as takeovers are?"),
+    Entry("destination_lane", lambda parts: DestinationLane(parts.lanes), "Is its destination one that frauds were reported of?"),
+    Entry(
+        "half_space_trees",
+        lambda parts: HalfSpaceTrees(MODEL_NAMES, parts.lanes.tail_bins, given=parts.input_names),
+        "Is it where few recent withdrawals were?",
+    ),
     Entry("young_address_payers", lambda parts: YoungAddressPayers(parts.young_address_ms), "Do many accounts pay one new address?"),
     Entry("wallet_outflow", lambda parts: WalletOutflow(parts.input_names.index("amount")), "Do many large payouts leave one wallet at once?"),
 )
@@ -57,7 +66,14 @@ def none_installed(name: str) -> Entry:
     raise UnknownDetectorError(f"the detector {name}, which the policy names, is not installed here")
 
 
-def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, extra: Sequence[Entry] = ()) -> Panel:
+def make(
+    *,
+    young_address_ms: int = 3 * DAY_MS,
+    pairs_max: int = 6_000_000,
+    remembered_max: int = 1_000_000,
+    run_age: bool = True,
+    extra: Sequence[Entry] = (),
+) -> Panel:
     """Observer and detectors as a fresh panel.
 
     Parameters
@@ -65,18 +81,23 @@ def make(*, young_address_ms: int = 3 * DAY_MS, pairs_max: int = 6_000_000, extr
     young_address_ms
         Age in ms below which an address is young, at most 21 days.
     pairs_max
-        Pairs of account and address that are remembered; the longest unseen go first. At least 1,024.
+        Pairs of an account and an address, device, network, country or API key that are remembered; the longest unseen go first. At least 1,024.
+    remembered_max
+        Observations that a label may still come for, at least 256; memory is taken as they come.
+    run_age
+        Whether the destination lane counts the age of a destination's run of frauds.
     extra
         Rows of detectors beside ours. Raises ValueError if one has the name of another, or can't be made.
     """
-    parts = Parts(TailBins(len(Observer.INPUT_NAMES)), young_address_ms)
+    lanes = Lanes(remembered_max, run_age=run_age)
+    parts = Parts(lanes, young_address_ms)
     check_names(extra)
-    return Panel(Observer(parts.tail_bins, pairs_max), [entry.make(parts) for entry in (*DETECTORS, *extra)])
+    return Panel(Observer(lanes, pairs_max), lanes, [entry.make(parts) for entry in (*DETECTORS, *extra)])
 
 
 def check_names(extra: Sequence[Entry]) -> None:
     """Raise ValueError if a detector has the name of another: names are the keys of scores and of the state."""
-    seen = {"panel", "observer", *(entry.name for entry in DETECTORS)}
+    seen = {"panel", "observer", "lanes", *(entry.name for entry in DETECTORS)}
     for entry in extra:
         if entry.name in seen:
             raise ValueError(f"two detectors are called {entry.name}")
@@ -87,7 +108,7 @@ def remake(panel: Panel, extra: Sequence[Entry], kept: Sequence[str], young_addr
     """Give a panel other detectors beside ours; those named in `kept` stay as they are, the others begin WARMING."""
     check_names(extra)
     here = {detector.name: detector for detector in panel.detectors}
-    parts = Parts(panel.observer.tail_bins, young_address_ms)
+    parts = Parts(panel.lanes, young_address_ms)
     panel.replace([
         *(here[entry.name] for entry in DETECTORS),
         *(here[entry.name] if entry.name in kept else entry.make(parts) for entry in extra),
@@ -109,3 +130,5 @@ def compile_kernels() -> None:
     n = BLOCK_OBSERVATIONS
     panel.fold(observations(n, time_ms=np.arange(n), amount=1.0, amount_base=1.0, wallet=0, provider=0))
     panel.learn(np.ones(n, np.bool_))
+    panel.label(np.arange(2), np.ones(2, np.bool_))
+    panel.unlabel(np.arange(1))

@@ -17,15 +17,24 @@ MAP_EVERY_BLOCKS = 8
 class TailBins:
     """One decayed histogram per input, and the tail bin of each cell.
 
+    Parameters
+    ----------
+    columns
+        Inputs, the first of those that are given.
+    known
+        Inputs before this one are always known; from it on, 0 is unknown and isn't counted.
+
     Attributes
     ----------
     bins : uint8 [columns, 512]
         Tail bin of each cell, rebuilt at the ends of blocks.
     """
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, known: int) -> None:
+        self._known = known
         self.bins: npt.NDArray[np.uint8] = np.full((columns, CELLS), FIRST_BIN, np.uint8)
         self._cells: Floats = np.zeros((columns, CELLS))
+        self._seen: Floats = np.zeros(columns)
         self._numbers: Floats = np.zeros(3)
         self._numbers[INCREMENT] = 1.0
         self._blocks = np.zeros(1, np.int64)
@@ -36,15 +45,15 @@ class TailBins:
         return bool(self._numbers[SEEN] >= SEEN_MIN)
 
     def learn(self, inputs: Floats, teach: Bools) -> None:
-        """Take a block's taught inputs, float64 [256, columns] in [0, 1)."""
-        add_inputs(inputs, teach, self._cells, self._numbers)
+        """Take a block's taught inputs, float64 [256, columns or more] in [0, 1)."""
+        add_inputs(inputs, teach, self._known, self._cells, self._seen, self._numbers)
         self._blocks[0] += 1
         if self._blocks[0] % MAP_EVERY_BLOCKS == 0 or self._numbers[SEEN] < 2 * MAP_EVERY_BLOCKS * BLOCK_OBSERVATIONS:
-            map_bins(self._cells, self._numbers, self.bins)
+            map_bins(self._cells, self._seen, self.bins)
 
     def arrays(self) -> Arrays:
         """The whole state."""
-        return {"bins": self.bins, "cells": self._cells, "numbers": self._numbers, "blocks": self._blocks}
+        return {"bins": self.bins, "cells": self._cells, "seen": self._seen, "numbers": self._numbers, "blocks": self._blocks}
 
     def restore(self, arrays: Arrays) -> None:
         """Take over a state; ValueError if it doesn't fit."""

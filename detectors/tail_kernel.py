@@ -40,33 +40,19 @@ def surprise_of_bin(tail_bin: int) -> float:
     return max(0.0, (tail_bin - FIRST_BIN) / BINS_PER_DECADE)
 
 
-@inlined
-def largest_five(inputs: Floats, row: int, columns: int, bins: npt.NDArray[np.uint8]) -> float:
-    """Sum of the five largest surprises among the first `columns` inputs of a row, the largest added first."""
-    a = b = c = d = e = 0.0
-    for column in range(columns):
-        s = surprise_of_bin(bins[column, cell_of(inputs[row, column])])
-        if s > e:
-            e = s
-            if e > d:
-                d, e = e, d
-            if d > c:
-                c, d = d, c
-            if c > b:
-                b, c = c, b
-            if b > a:
-                a, b = b, a
-    return (((a + b) + c) + d) + e
-
-
 @kernel
-def add_inputs(inputs: Floats, teach: Bools, cells: Floats, numbers: Floats) -> None:
-    """Add the taught rows to the histograms: inputs [n, k] in [0, 1), cells float64 [k, 512]."""
+def add_inputs(inputs: Floats, teach: Bools, known: int, cells: Floats, seen: Floats, numbers: Floats) -> None:
+    """Add the taught rows to the histograms: inputs [n, k or more] in [0, 1), cells float64 [k, 512], seen float64 [k].
+
+    From column `known` on, 0 is unknown and isn't counted.
+    """
     for i in range(teach.size):
         if teach[i]:
             weight = numbers[INCREMENT]
             for column in range(cells.shape[0]):
-                cells[column, cell_of(inputs[i, column])] += weight
+                if column < known or inputs[i, column] > 0.0:
+                    cells[column, cell_of(inputs[i, column])] += weight
+                    seen[column] += 1.0
             numbers[TOTAL] += weight
             numbers[SEEN] += 1.0
             numbers[INCREMENT] = weight * GROWTH
@@ -79,16 +65,16 @@ def add_inputs(inputs: Floats, teach: Bools, cells: Floats, numbers: Floats) -> 
 
 
 @kernel
-def map_bins(cells: Floats, numbers: Floats, bins: npt.NDArray[np.uint8]) -> None:
+def map_bins(cells: Floats, seen: Floats, bins: npt.NDArray[np.uint8]) -> None:
     """Tail bin of each cell, 0 to 63.
 
     With u and l the shares of the past at or above and at or below the cell, never smaller than 1 in the events seen + 1:
     16 + floor(6 (-log10 2u)) if u <= l, else 15 - floor(3 (-log10 2l)).
     """
-    if numbers[SEEN] < SEEN_MIN:
-        return
-    least = 1.0 / (numbers[SEEN] + 1.0)
     for column in range(cells.shape[0]):
+        if seen[column] < SEEN_MIN:
+            continue
+        least = 1.0 / (seen[column] + 1.0)
         total = 0.0
         for cell in range(CELLS):
             total += cells[column, cell]

@@ -40,13 +40,26 @@ def stream(seed: int, n: int, *, step_ms: int = 60_000) -> Stream:
         price = 100.0 / 10.0 ** (2 * kind)
         late_ms = chance.choice((0, 0, 0, 0, 0, 0, 0, 1_000, 3_600_000, 40 * 86_400_000)) if chance.random() < 0.2 else 0
         source = chance.randrange(-1, ROWS["wallet"])
-        rows.append((now_ms - late_ms, payer, to, kind, source, paid, paid * price if chance.random() < 0.7 else np.nan))
+        rows.append((now_ms - late_ms, payer, to, kind, source, paid, paid * price if chance.random() < 0.7 else np.nan, *_used(chance, payer)))
         if chance.random() < 0.002:
             now_ms += 30 * 86_400_000
-    time_ms, account, address, asset, wallet, amount, amount_base = zip(*rows, strict=True)
+    time_ms, account, address, asset, wallet, amount, amount_base, device, network, country, api_key, security, factor, share = zip(
+        *rows, strict=True
+    )
     teach = np.array([chance.random() < 0.95 for _ in range(n)])
-    named = {"account": account, "address": address, "asset": asset, "wallet": wallet}
+    named = {"account": account, "address": address, "asset": asset, "wallet": wallet, "device": device, "network": network, "country": country}
+    named |= {"api_key": api_key, "security_age_ms": security, "second_factor": factor, "balance_share": share}
     return Stream(observations(n, time_ms=time_ms, amount=amount, amount_base=amount_base, **named), teach)
+
+
+def _used(chance: random.Random, payer: int) -> tuple[float, ...]:
+    """What the payer used: device, network, country, API key, age of a security change, second factor, share of the balance; some unknown."""
+    own = chance.random() < 0.9
+    device, network, country = (payer + 1 if own else chance.randrange(50) for _ in range(3))
+    return (
+        device, network, country % 5 if own else country, chance.randrange(3), chance.choice((-1, 1_000, 86_400_000, 10**12)), chance.randrange(5),
+        chance.choice((np.nan, 0.0, 0.3, 1.0, 5.0)),
+    )  # fmt: skip
 
 
 def cut(run: Run, start: int, end: int) -> Run:

@@ -31,6 +31,7 @@ class WalletOutflow:
     name = "wallet_outflow"
     scope: Scope = "wallet"
     family: Family = "wallet_drain"
+    calibrated = False
     part_names: tuple[str, ...] = ("large_payouts_15min", "expected_15min")
 
     def __init__(self, amount_input: int) -> None:

@@ -35,6 +35,7 @@ class YoungAddressPayers:
     name = "young_address_payers"
     scope: Scope = "address"
     family: Family = "mass_takeover"
+    calibrated = False
     part_names: tuple[str, ...] = ("payers_24h", "address_age_ms")
 
     def __init__(self, young_address_ms: int) -> None:

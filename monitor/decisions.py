@@ -5,14 +5,16 @@ An auditor reads this file first. Changes `monitor.state`; called by `monitor.ev
 
 import msgspec
 
+from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
-from monitor.contracts.outputs import Audit, ReasonGiven, Verdict, VerdictKind
+from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
-from monitor.findings import RULES, Finding, Subject
+from monitor.findings import Finding, Subject, rule_of
 from monitor.marks import MarkState
 from monitor.money import parse_amount, print_amount
 from monitor.outbox import Outbox
 from monitor.reasons import Reason
+from monitor.scoring import Opinion
 from monitor.sources import Notice
 from monitor.state import State
 from monitor.withdrawals import RANK, Known
@@ -59,8 +61,9 @@ class Decisions:
         return rule not in self.state.policy.rules_off
 
     def verdict(
-        self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], at_ms: int, p_value: float | None = None
-    ) -> Known:
+        self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], at_ms: int, p_value: float | None = None,
+        review: ReviewTold | None = None,
+    ) -> Known:  # fmt: skip
         """Decide a new version about one withdrawal, with all reasons so far; a verdict never becomes milder. Publishes and remembers it.
 
         `at_ms` is the time of the event that caused it.
@@ -82,6 +85,7 @@ class Decisions:
             mode=self.mode(reasons) if reasons else state.policy.mode,
             reasons=reasons,
             p_value=p_value,
+            review=review,
             asset=known.asset,
             amount=known.amount,
             incident_id=known.incident_id,
@@ -118,7 +122,7 @@ class Decisions:
         state = self.state
         totals = state.totals.findings
         totals[finding.rule] = totals.get(finding.rule, 0) + 1
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         if not rule.incident:
             return None
         incidents, policy, now_ms = state.incidents, state.policy, state.clock.now_ms
@@ -126,11 +130,9 @@ class Decisions:
         incidents.evict(policy.limits.incidents)
         if finding.subject is not None:
             self._mark(finding.subject, rule.cause, incident.incident_id)
-        alert = incidents.alert_due(incident)
-        if opened or alert is not None:
+        if opened:
             self.publish_incident(incident.incident_id)
-        if alert is not None:
-            self.outbox.put("alerts", incident.incident_id, incidents.alert(incident, alert, now_ms, policy.version))
+        self._tell(incident.incident_id)
         return incident.incident_id
 
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
@@ -158,11 +160,17 @@ class Decisions:
         """A page, if the incident's marks have grown enough for one."""
         state = self.state
         incident = state.incidents.by_id.get(incident_id)
-        alert = None if incident is None else state.incidents.alert_due(incident)
-        if incident is not None and alert is not None:
+        if incident is None:
+            return
+        muted_before = state.incidents.over_budget
+        alert = state.incidents.alert_due(incident, lambda: state.pages.take(state.clock.now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
+        if alert is not None:
             self.publish_incident(incident_id)
             record = state.incidents.alert(incident, alert, state.clock.now_ms, state.policy.version)
             self.outbox.put("alerts", incident_id, record)
+        if state.incidents.over_budget > muted_before:
+            detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
+            self.finding(Finding("page_budget_spent", detail, state.clock.now_ms, ("budget:pages",)))
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
@@ -184,14 +192,28 @@ class Decisions:
         record = state.incidents.record(incident, state.clock.now_ms, state.policy.version, lambda minor: print_amount(minor, decimals))
         self.outbox.put("incidents", incident_id, record)
 
-    def hold(self, withdrawal_id: str, known: Known, findings: tuple[Finding, ...]) -> Known:
-        """A withdrawal with findings that ask for HOLD: incident and mark first, so that the verdict can name them; all under one entry."""
+    def hold(self, withdrawal_id: str, known: Known, findings: tuple[Finding, ...], opinion: Opinion | None = None) -> Known:
+        """A withdrawal with findings that ask for HOLD: incident and mark first, so that the verdict can name them; all under one entry.
+
+        Findings of detectors alone are reviewed as the opinion on it says; any other is severe.
+        """
         incident_id = known.incident_id
         for finding in findings:
             incident_id = self.finding(finding) or incident_id
         known = msgspec.structs.replace(known, incident_id=incident_id)
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
-        return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms)
+        review: ReviewTold | None = "severe"
+        if opinion is not None and all(rule_of(finding.rule).statistical for finding in findings):
+            review = opinion.review
+        return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
+
+    def over_budget(self, withdrawal_id: str, opinion: Opinion) -> None:
+        """Nobody is asked for a review of a withdrawal that is odd: say its rank, and that the budget is spent."""
+        now_ms = self.state.clock.now_ms
+        told = f"rank {opinion.rank} of what went over the budget in the last day" if opinion.rank else "likelier than all that is kept"
+        self.audit(Audit(decided_at_ms=now_ms, what="over-budget", subject_id=withdrawal_id, detail=f"no review is asked for: {told}"))
+        detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
+        self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
     def release(self, mark_id: str) -> None:
         """The loss didn't happen: give the mark back, if there is one."""
@@ -225,7 +247,7 @@ class Decisions:
             detail=notice.detail,
         )
         self.outbox.put("audit", None, record)
-        if notice.severe or notice.what == "blind":
+        if notice.severe or (notice.what in ("blind", "silent") and self.on(notice.what)):
             self.finding(Finding(notice.what, notice.detail, self.state.clock.now_ms, (f"source:{notice.source}",)))
 
     def audit(self, record: Audit) -> None:

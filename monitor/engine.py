@@ -2,7 +2,7 @@
 
 Entries are taken in segments: first every entry of a segment is judged (accepted, a repeat, a hole) and new withdrawals are gathered, then
 the detectors score them in one run, then each entry has its effect in order. A segment ends where the cut would show: at the end of a
-block, at a price, and at every entry that stands for no source record. Called by `streams.core` and `streams.replay`.
+block, at a price or a balance, and at every entry that stands for no source record. Called by `streams.core` and `streams.replay`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,13 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec.structs import replace
 
+from detectors.contract import BLOCK_OBSERVATIONS
 from detectors.registry import PlugIns, none_installed
 from monitor.contracts.journal import (
+    AccountEventEntry,
+    BalanceEntry,
     EventEntry,
+    FeedbackEntry,
     JournalEntry,
     OutflowEntry,
     PriceEntry,
@@ -33,11 +37,12 @@ from monitor.coverage import coverage
 from monitor.decisions import Decisions, FactRefusedError
 from monitor.entities import EVICTED_SHARE
 from monitor.events import Events
+from monitor.facts import facts_of
 from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
 from monitor.picture import picture
 from monitor.repeats import Seen
-from monitor.scoring import Facts, Opinion
+from monitor.scoring import Opinion
 from monitor.snapshot import Frozen, freeze, thaw
 from monitor.sources import Judgement
 from monitor.state import State
@@ -49,6 +54,9 @@ KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*ge
 SOURCED = frozenset(KINDS)
 CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
 """Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
+ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
+"""What these tell is gathered with the requests after them, or learnt before those are scored, so it must have had its effect before. Account events only leave a fact that
+nothing else reads: it is taken in the first pass, and cuts nothing."""
 _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
@@ -178,8 +186,7 @@ class Engine:
         elif type(entry) is ProgressEntry:
             self._now(entry.clock_ms)
             self.state.sources.progress(entry)
-            self.events.balances_read()
-            self.events.judge_absence()
+            self.events.progressed()
         elif type(entry) is SourceOpenedEntry:
             self._now(entry.clock_ms)
             for notice in self.state.sources.open(entry):
@@ -217,8 +224,10 @@ class Engine:
             return self._gather(offset, entry, seen, scope)
         if kind is OutflowEntry and entry.time_replaced:
             entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
+        if kind is AccountEventEntry and seen is Seen.NEW:
+            state.security.note(entry.event, state.policy.limits.security_changes)
         self.segment.append(Judged(offset, entry, seen, NO_PLACE, requested=False))
-        return kind is PriceEntry
+        return kind in ENDS_SEGMENT
 
     def _hole(self, offset: int, source: str) -> None:
         self._flush()
@@ -249,7 +258,7 @@ class Engine:
                 requested = True
                 if scope is None:
                     place = len(state.scoring.gathered)
-                    state.scoring.gather(event, Facts(state.marks.scaled.get(event.asset)))
+                    state.scoring.gather(event, facts_of(state, event))
         self.fresh.add(event.withdrawal_id)
         self.segment.append(Judged(offset, entry, seen, place, requested))
         return place >= 0 and self.state.scoring.room == 0
@@ -296,8 +305,11 @@ class Engine:
         if judged.place < 0:
             self._quarantined(judged.entry, "detectors")
             self.events.requested(event, None)
-        elif not self.events.requested(event, opinions[judged.place]):
-            self.state.scoring.held(first + judged.place)
+            return
+        scoring = self.state.scoring
+        position = first + judged.place
+        if not self.events.requested(event, opinions[judged.place], scoring.blocks * BLOCK_OBSERVATIONS + position):
+            scoring.held(position)
 
     def _end_block(self) -> None:
         """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
@@ -340,6 +352,8 @@ class Engine:
         clock.tick_ms = max(clock.tick_ms, entry.clock_ms)
         clock.now_ms = max(clock.now_ms, entry.clock_ms)
         for notice in state.sources.look(clock.now_ms, state.policy.blind_after_ms, state.partitions):
+            self.decisions.notice(notice)
+        for notice in state.sources.silences(clock.now_ms, state.policy.silent_factor, state.partitions):
             self.decisions.notice(notice)
         self.events.judge_absence()
         for incident_id in list(state.incidents.dirty):

@@ -1,6 +1,7 @@
 """What each kind of accepted event does: facts are taken, invariants checked, the rest handed to `monitor.decisions`.
 
-One method per event type and the table that names it. Called by `monitor.engine`, in the order of the journal.
+The table of handlers, and requests, prices, reserves, registry, feedback and rejections; later steps and outflows are in `monitor.payouts`,
+balances, holdings and postings in `monitor.funds`, wallets' events in `monitor.wallet_rules`. Called by `monitor.engine`, in the order of the journal.
 """
 
 from collections.abc import Callable
@@ -27,15 +28,18 @@ from monitor.contracts.outflows import Outflow
 from monitor.contracts.outputs import Audit, ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.coverage import coverage
+from monitor.decided import Decided
 from monitor.decisions import Decisions
-from monitor.findings import Finding, Subject
+from monitor.doubts import TOPICS
+from monitor.findings import Finding, Subject, rule_of
+from monitor.funds import Funds
+from monitor.payouts import Payouts
 from monitor.policy import PROVIDERS_MAX
+from monitor.requests import Requests
 from monitor.scoring import Opinion
 from monitor.state import Provider, State
-from monitor.withdrawals import ENDED, LEFT, Known, Payment, agrees, destination, deviations, known_from
-
-NEVER_REQUESTED_MAX = 1_024
-"""Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
+from monitor.wallet_rules import WalletRules
+from monitor.withdrawals import Known
 
 
 class Events:
@@ -44,13 +48,19 @@ class Events:
     def __init__(self, state: State, decisions: Decisions) -> None:
         self.state = state
         self.decisions = decisions
+        self.decided = Decided(state, decisions)
+        self.funds = Funds(state, decisions)
+        self.wallet_rules = WalletRules(state, decisions)
+        self.requests = Requests(state, decisions, self.wallet_rules)
+        self.payouts = Payouts(state, decisions, self.requests, self.wallet_rules)
+        self.step = self.payouts.step
         self.handlers: dict[type[Sourced], Callable[..., None]] = {
-            OutflowEntry: self.outflow,
-            AccountEventEntry: self.archived,
-            WalletEventEntry: self.archived,
-            PostingEntry: self.posting,
-            HoldingEntry: self.archived,
-            BalanceEntry: self.balance,
+            OutflowEntry: self.payouts.outflow,
+            AccountEventEntry: self.account_event,
+            WalletEventEntry: self.wallet_rules.wallet_event,
+            PostingEntry: self.funds.posting,
+            HoldingEntry: self.funds.holding,
+            BalanceEntry: self.funds.balance,
             PriceEntry: self.price,
             ReserveEntry: self.reserve,
             ProviderEntry: self.provider,
@@ -58,41 +68,51 @@ class Events:
             RejectedEntry: self.rejected,
         }
 
-    def requested(self, event: Withdrawal, opinion: Opinion | None) -> bool:
-        """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them."""
+    def requested(self, event: Withdrawal, opinion: Opinion | None, observation: int = -1) -> bool:
+        """A new withdrawal with what the detectors say of it; None when they could not be asked. Says whether it may teach them.
+
+        `observation` is its number among what the detectors scored.
+        """
         amount_minor = self.decisions.minor(event.asset, event.amount)
-        known = self._new(event)
-        findings = self._more_than_held(event, known, amount_minor)
+        known = msgspec.structs.replace(self.payouts.first(event, amount_minor), observation=observation)
+        told = self.requests.findings(event, known, amount_minor)
+        findings = tuple(finding for finding in told if rule_of(finding.rule).verdict == "HOLD")
+        known, watched = self._milder(known, tuple(finding for finding in told if finding not in findings))
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
-            known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason,), event.occurred_at_ms)
+            known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason, *watched), event.occurred_at_ms)
         elif opinion.verdict == "HOLD":
             loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
             findings += self._odd(event, known, opinion, loss)
-        elif opinion.verdict == "WATCH":
-            known = self._watch(event, known, opinion)
+        elif opinion.verdict == "WATCH" or watched:
+            known = self._watch(event, known, opinion, watched)
         elif not findings:
             self.decisions.verdict(event.withdrawal_id, known, "CLEAR", (), event.occurred_at_ms, opinion.p_value)
         if findings:
-            self.decisions.hold(event.withdrawal_id, known, findings)
+            self.decisions.hold(event.withdrawal_id, known, findings, opinion)
+        if opinion is not None and opinion.review == "over_budget":
+            self.decisions.over_budget(event.withdrawal_id, opinion)
         if self.state.outflows.waiting:
-            self._explain_waiting(event.withdrawal_id)
+            self.payouts.explain_waiting(event.withdrawal_id)
         return not findings
 
-    def _new(self, event: Withdrawal) -> Known:
-        """The first picture of a withdrawal. Where events of it could not be read before, its verdict's versions go on."""
-        known, unread = known_from(event), self.state.withdrawals.unread
-        if event.withdrawal_id in unread:
-            known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
-        if event.tx_id is not None:
-            known = self.state.withdrawals.link(event.withdrawal_id, known, event.tx_id, known.destination)
-        return known
+    def _milder(self, known: Known, findings: tuple[Finding, ...]) -> tuple[Known, tuple[ReasonGiven, ...]]:
+        """Findings that hold nothing: each into its incident, without a mark; those that ask for WATCH as its reasons."""
+        watched = []
+        for finding in findings:
+            incident_id = self.decisions.finding(msgspec.structs.replace(finding, subject=None))
+            if rule_of(finding.rule).verdict == "WATCH":
+                watched.append(ReasonGiven(finding.rule, finding.detail))
+                known = msgspec.structs.replace(known, incident_id=incident_id)
+        return known, tuple(watched)
 
-    def _watch(self, event: Withdrawal, known: Known, opinion: Opinion) -> Known:
+    def _watch(self, event: Withdrawal, known: Known, opinion: Opinion, watched: tuple[ReasonGiven, ...]) -> Known:
         for finding in self._odd(event, known, opinion, None):
-            if finding.rule == "young_address_payers":
+            if rule_of(finding.rule).verdict == "WATCH":  # an alarm over many withdrawals; what is odd by itself is a review, not an incident
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
-        return self.decisions.verdict(event.withdrawal_id, known, "WATCH", opinion.reasons, event.occurred_at_ms, opinion.p_value)
+        return self.decisions.verdict(
+            event.withdrawal_id, known, "WATCH", (*watched, *opinion.reasons), event.occurred_at_ms, opinion.p_value, opinion.review
+        )  # fmt: skip
 
     def _odd(self, event: Withdrawal, known: Known, opinion: Opinion, loss: Subject | None) -> tuple[Finding, ...]:
         """The opinion's reasons as findings. What concerns the wallet is tied to the wallet, all else to the address."""
@@ -102,198 +122,22 @@ class Events:
             findings.append(Finding(reason.rule, reason.detail, event.occurred_at_ms, keys, reason.p_value, loss))
         return tuple(findings)
 
-    def _more_than_held(self, event: Withdrawal, known: Known, amount_minor: int) -> tuple[Finding, ...]:
-        if not self.decisions.on("more_than_held"):
-            return ()
-        total = self.state.held.total(event.asset)
-        if event.balance_before is not None and amount_minor > self.decisions.minor(event.asset, event.balance_before):
-            detail = f"{event.amount} {event.asset} asked for, the account had {event.balance_before}"
-        elif total is not None and amount_minor > total:
-            detail = f"{event.amount} {event.asset} asked for, more than all wallets hold"
-        else:
-            return ()
-        loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
-        return (Finding("more_than_held", detail, event.occurred_at_ms, (f"address:{known.destination}",), None, loss),)
-
-    def step(self, event: Withdrawal) -> None:
-        """A later step of a withdrawal, or a request that came again with another event id."""
-        withdrawal_id = event.withdrawal_id
-        known = self.state.withdrawals.by_id.get(withdrawal_id)
-        if known is None:
-            self._never_requested(event)
-            return
-        status, withdrawals = event.status, self.state.withdrawals
-        paid_to = event.address if event.tag is None else destination(event.address, event.tag)
-        tx_id = None if status == "failed" else event.tx_id  # a failed step names the transaction that failed: it pays nothing
-        left_before, version_before = known.left, known.version
-        if not agrees(known, event.asset, paid_to, event.amount, tx_id):
-            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT)
-            known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
-        known = withdrawals.advance(withdrawal_id, known, event)
-        if status in ENDED:
-            if not known.left:
-                self.decisions.release(f"withdrawal:{withdrawal_id}")
-        elif known.left and not left_before and known.verdict == "HOLD":
-            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
-        if self.state.outflows.waiting:
-            self._explain_waiting(withdrawal_id)
-
-    def _too_late(self, withdrawal_id: str, known: Known, at_ms: int, *, told: bool) -> None:
-        """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
-        self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
-        if not told:
-            self.decisions.verdict(withdrawal_id, known, "HOLD", (), at_ms)
-
-    def _never_requested(self, event: Withdrawal) -> None:
-        """A step of a withdrawal that isn't known. If it was paid already, that is a loss until somebody says otherwise.
-
-        It is marked unless withdrawals have been forgotten, so that the request may have been seen.
-        """
-        withdrawal_id, known = event.withdrawal_id, self._new(event)
-        detail = f"{event.status} came, but no request of this withdrawal was seen"
-        if event.status in LEFT and self.decisions.on("never_requested"):
-            loss = None
-            if self.state.withdrawals.evicted == 0:
-                loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, self.decisions.minor(event.asset, event.amount))
-            keys = (f"address:{known.destination}", *((f"wallet:{event.wallet_id}",) if event.wallet_id is not None else ()))
-            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss))
-            known = msgspec.structs.replace(known, incident_id=incident_id)
-        known = self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),), event.occurred_at_ms)
-        if len(self.state.withdrawals.by_id) > self.state.policy.limits.withdrawals + NEVER_REQUESTED_MAX:
-            self.state.withdrawals.unlink(withdrawal_id, self.state.withdrawals.by_id.pop(withdrawal_id))
-        self._explain_waiting(withdrawal_id)
-
-    def _deviates(self, withdrawal_id: str, known: Known, payment: Payment, paid_minor: int) -> Known:
-        """Check what is paid against what was requested; a deviation holds the withdrawal and marks what is paid."""
-        decisions = self.decisions
-        asked_minor = decisions.minor(known.asset, known.amount)
-        keys: tuple[str, ...] = (f"address:{payment.destination}",)
-        if payment.wallet_id is not None:
-            keys += (f"wallet:{payment.wallet_id}",)
-        told = {(reason.rule, reason.detail) for reason in known.reasons}
-        findings = []
-        for deviation in deviations(withdrawal_id, known, payment, paid_minor, asked_minor):
-            if decisions.on(deviation.rule) and (deviation.rule, deviation.detail) not in told:
-                loss = Subject(deviation.mark_id, withdrawal_id, known.account_id, known.owner, payment.asset, paid_minor, known.provider_id)
-                findings.append(Finding(deviation.rule, deviation.detail, payment.at_ms, keys, None, loss))
-        if payment.left:
-            known = msgspec.structs.replace(known, left=True)
-            if payment.tx_id is not None:
-                known = self.state.withdrawals.link(withdrawal_id, known, payment.tx_id, payment.destination)
-        return decisions.hold(withdrawal_id, known, tuple(findings)) if findings else known
-
-    def outflow(self, entry: OutflowEntry) -> None:
-        """What was seen leaving: it must serve a known withdrawal, or wait until that is proven or refuted."""
-        event = entry.event
-        self.decisions.minor(event.asset, event.amount)  # refused here and now if it can't be placed
-        if event.internal:
-            return
-        if not self._serve(event) and self.decisions.on("outflow_without_request"):
-            policy = self.state.policy
-            due_ms = max(entry.clock_ms, event.occurred_at_ms if not entry.time_replaced else 0) + policy.absence_grace_ms
-            crowded = self.state.outflows.wait(event, due_ms, policy.limits.outflows_waiting)
-            if crowded is not None:
-                self._without_request(crowded.outflow, "too many outflows wait for their requests")
-
-    def _serve(self, event: Outflow) -> bool:
-        """Whether a known withdrawal explains the outflow; if so what was seen leaving for it is checked against it."""
-        paid_to = destination(event.address, event.tag)
-        withdrawals, paid_minor = self.state.withdrawals, self.decisions.minor(event.asset, event.amount)
-        if event.withdrawal_id is not None:
-            ids: tuple[str, ...] = (event.withdrawal_id,) if event.withdrawal_id in withdrawals.by_id else ()
-        else:
-            ids = tuple(known_id for known_id in withdrawals.paid_by(event.tx_id, paid_to) if known_id in withdrawals.by_id)
-        if not ids:
-            return False
-        unserved = [known_id for known_id in ids if withdrawals.by_id[known_id].on_chain_minor == 0] or [ids[0]]
-        asked = {known_id: self.decisions.minor(withdrawals.by_id[known_id].asset, withdrawals.by_id[known_id].amount) for known_id in unserved}
-        exact = [known_id for known_id in unserved if asked[known_id] == paid_minor and withdrawals.by_id[known_id].asset == event.asset]
-        if len(unserved) > 1 and not exact and paid_minor <= sum(asked.values()):
-            for known_id in unserved:  # one output pays several withdrawals of a batch
-                self._seen_on_chain(known_id, event, paid_to, asked[known_id])
-        else:
-            self._seen_on_chain((exact or unserved)[0], event, paid_to, paid_minor)
-        return True
-
-    def _seen_on_chain(self, withdrawal_id: str, event: Outflow, paid_to: str, paid_minor: int) -> None:
-        """So much was seen leaving for a withdrawal. Several outputs of its transaction add up; another transaction is judged for itself."""
-        withdrawals = self.state.withdrawals
-        known = withdrawals.by_id[withdrawal_id]
-        left_before, version_before = known.left, known.version
-        if known.on_chain_minor and event.tx_id == known.tx_id and paid_to == known.destination:
-            paid_minor += known.on_chain_minor
-        amount = event.amount if not known.on_chain_minor else f"{paid_minor} smallest units in several outputs"
-        asset_told = known.amount if known.asset == event.asset and self.decisions.minor(known.asset, known.amount) == paid_minor else amount
-        if not agrees(known, event.asset, paid_to, asset_told, event.tx_id):
-            payment = Payment(event.asset, paid_to, amount, event.tx_id, event.wallet_id, event.occurred_at_ms, left=True)
-            known = self._deviates(withdrawal_id, known, payment, paid_minor)
-        known = withdrawals.link(withdrawal_id, known, event.tx_id, paid_to)
-        on_chain_minor = max(known.on_chain_minor, paid_minor)
-        known = msgspec.structs.replace(known, left=True, on_chain_minor=on_chain_minor, tx_id=known.tx_id or event.tx_id)
-        withdrawals.put(withdrawal_id, known)
-        if known.verdict == "HOLD" and not left_before:
-            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
-
-    def _explain_waiting(self, withdrawal_id: str) -> None:
-        """A withdrawal appeared or was paid: an outflow may have waited for it."""
-        known = self.state.withdrawals.by_id.get(withdrawal_id)
-        payment = None if known is None or known.tx_id is None else f"{known.tx_id} {known.destination}"
-        for outflow in self.state.outflows.claimed(withdrawal_id, payment):
-            if not self._serve(outflow):
-                self._without_request(outflow, f"withdrawal {withdrawal_id} doesn't explain it")
+    def progressed(self) -> None:
+        """After progress: what waited for it is judged, and balances may have been read for the first time."""
+        self.funds.balances_read()
+        self.judge_absence()
 
     def judge_absence(self) -> None:
-        """After progress: outflows that nobody requested are findings now."""
+        """Whatever waits for events that were still to be read, and has none to wait for any more, is judged."""
+        self.payouts.judge_absence()
         state = self.state
-        if state.outflows.waiting:
-            until_ms = state.sources.proven_until_ms("withdrawals", state.partitions.get("withdrawals", 0))
-            for outflow in state.outflows.proven(until_ms):
-                self._without_request(outflow, "no withdrawal asked for it")
-
-    def _without_request(self, outflow: Outflow, why: str) -> None:
-        paid_to = destination(outflow.address, outflow.tag)
-        amount_minor = self.decisions.minor(outflow.asset, outflow.amount)
-        loss = Subject(
-            f"outflow:{outflow.tx_id} {outflow.event_id}",
-            outflow.withdrawal_id,
-            None,
-            outflow.owner,
-            outflow.asset,
-            amount_minor,
-            outflow.provider_id,
-        )
-        detail = f"{outflow.amount} {outflow.asset} left wallet {outflow.wallet_id} to {paid_to} in transaction {outflow.tx_id}: {why}"
-        keys = (f"address:{paid_to}", f"wallet:{outflow.wallet_id}")
-        self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss))
-
-    def posting(self, entry: PostingEntry) -> None:
-        """A credit, or a batch of credits, of more than all wallets hold can't be right."""
-        event = entry.event
-        total = self.state.held.total(event.asset)
-        if event.kind != "credit" or total is None or not self.decisions.on("more_than_held"):
+        if not state.doubts.waiting:
             return
-        amount_minor = self.decisions.minor(event.asset, event.amount)
-        credited_minor = self.state.held.credit(event.asset, amount_minor, event.batch_id)
-        if credited_minor > total:
-            of = f"batch {event.batch_id}" if event.batch_id is not None else f"posting {event.posting_id}"
-            detail = f"{of} credits more {event.asset} than all wallets hold; {event.amount} of it to account {event.account_id}"
-            loss = Subject(f"posting:{event.posting_id}", None, event.account_id, event.owner, event.asset, amount_minor)
-            key = f"batch:{event.batch_id}" if event.batch_id is not None else f"asset:{event.asset}"
-            self.decisions.finding(Finding("more_than_held", detail, event.occurred_at_ms, (key,), None, loss))
-
-    def balances_read(self) -> None:
-        """After progress: from when all balances were read once, their sums are what the exchange holds."""
-        held = self.state.held
-        if not held.complete:
-            held.complete = self.state.sources.proven_until_ms("balances", self.state.partitions.get("balances", 0)) >= 0
-
-    def balance(self, entry: BalanceEntry) -> None:
-        """The newest balance of a wallet."""
-        event = entry.event
-        amount_minor = self.decisions.minor(event.asset, event.amount)
-        limit = self.state.policy.limits.wallets
-        if not self.state.held.set_balance(event.wallet_id, event.asset, amount_minor, event.occurred_at_ms, limit):
-            self.refused(event.wallet_id, f"balance of wallet {event.wallet_id} not kept: the policy's limit of {limit} wallets is reached")
+        sources, partitions = state.sources, state.partitions
+        until_ms = {kind: min(sources.proven_until_ms(topic, partitions.get(topic, 0)) for topic in topics) for kind, topics in TOPICS.items()}
+        judges = {"frozen": self.wallet_rules.judge_frozen, "holding": self.funds.judge_holding, "balance": self.funds.judge_balance}
+        for doubt in state.doubts.due(until_ms):
+            judges[doubt.kind](doubt)
 
     def price(self, entry: PriceEntry) -> None:
         """The newest price of an asset; marks that had none are valued."""
@@ -323,11 +167,10 @@ class Events:
             providers[event.provider_id] = Provider(event.name, event.role, event.standing, event.occurred_at_ms)
 
     def feedback(self, entry: FeedbackEntry) -> None:
-        """A person's decision. The policy knows no signing keys, so nobody's signature can be checked and nothing is changed."""
-        event = entry.event
-        self.refused(
-            event.subject_id, f"decision {event.command} of {event.actor} changes nothing: the policy has no key to check its signature with"
-        )
+        """A person's decision."""
+        why = self.decided.take(entry.event)
+        if why is not None:
+            self.refused(entry.event.subject_id, why)
 
     def refused(self, subject_id: str, why: str) -> None:
         """Say that an event changed nothing, and why."""
@@ -343,8 +186,8 @@ class Events:
             withdrawal_id = event.withdrawal_id or f"unreadable:{entry.source}@{entry.offset}"
             self.decisions.unscored(withdrawal_id, None, ReasonGiven("rejected", why))
 
-    def archived(self, entry: AccountEventEntry | WalletEventEntry | HoldingEntry) -> None:
-        """Kept in the journal and counted; no rule of this version reads it."""
+    def account_event(self, entry: AccountEventEntry) -> None:
+        """Its fact was taken when it was accepted, by `monitor.engine`: the detectors read it, no rule does."""
 
     def rejected(self, entry: RejectedEntry) -> None:
         """A record that could not be read. A withdrawal or outflow among them goes to people; many of them wake people."""

@@ -14,7 +14,8 @@ from monitor.contracts.outputs import Severity
 class Rule(msgspec.Struct, frozen=True):
     """One rule: what it makes of a withdrawal, how much it matters, and its title for a woken person.
 
-    `verdict` is the least verdict that it asks for; `incident` says whether it opens one. A rule of severity critical is never muted.
+    `verdict` is the least verdict that it asks for; `incident` says whether it opens one. A critical rule is never muted, unless it is
+    `statistical`, a detector's opinion: then it pages within the budget.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Rule(msgspec.Struct, frozen=True):
     cause: Cause
     verdict: Literal["WATCH", "HOLD"] | None = None
     incident: bool = True
+    statistical: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -30,11 +32,27 @@ RULES: dict[str, Rule] = {
     "double_payout": Rule("One withdrawal paid by two transactions", "critical", "system_failure", "HOLD"),
     "more_than_held": Rule("More than is held", "critical", "system_failure", "HOLD"),
     "outflow_without_request": Rule("Assets left without a request", "critical", "unauthorized_access"),
-    "surprise": Rule("Unusual for this account", "warning", "unauthorized_access"),
-    "half_space_trees": Rule("Unusual combination", "warning", "unauthorized_access"),
-    "young_address_payers": Rule("Many accounts pay to a new address", "warning", "unauthorized_access", "WATCH"),
-    "wallet_outflow": Rule("A wallet pays out far more than usual", "critical", "unauthorized_access", "HOLD"),
+    "account_lane": Rule("Unusual for this account", "warning", "unauthorized_access", statistical=True),
+    "destination_lane": Rule("Frauds were reported of this destination", "warning", "unauthorized_access", statistical=True),
+    "half_space_trees": Rule("Unusual combination", "warning", "unauthorized_access", statistical=True),
+    "young_address_payers": Rule("Many accounts pay to a new address", "warning", "unauthorized_access", "WATCH", statistical=True),
+    "wallet_outflow": Rule("A wallet pays out far more than usual", "critical", "unauthorized_access", "HOLD", statistical=True),
     "never_requested": Rule("Paid without a request that was seen", "warning", "undecided"),
+    "sent_again": Rule("Sent again after it was paid", "warning", "system_failure", "HOLD"),
+    "replayed_request": Rule("One request asked for again", "warning", "system_failure", "HOLD"),
+    "repeated_request": Rule("The same payment asked for again", "notice", "system_failure", "WATCH"),
+    "step_missing": Rule("Signed or sent without a step that always came before", "warning", "unauthorized_access", "HOLD"),
+    "steps_out_of_order": Rule("Steps of a withdrawal out of order", "notice", "system_failure"),
+    "clock_disorder": Rule("Times that can't be right", "notice", "system_failure"),
+    "unit_confusion": Rule("An amount that makes sense in another asset's units", "warning", "system_failure", "WATCH"),
+    "more_than_holding": Rule("More asked for than the account holds", "warning", "undecided", "WATCH"),
+    "posting_mismatch": Rule("One posting with two amounts", "warning", "system_failure"),
+    "authority_changed": Rule("Who may sign for a wallet changed", "warning", "unauthorized_access"),
+    "large_after_authority_change": Rule("A large payment after a wallet's signers changed", "critical", "unauthorized_access", "HOLD"),
+    "send_errors": Rule("A wallet's sends fail", "warning", "undecided"),
+    "frozen_wallet_pays": Rule("A frozen wallet pays", "critical", "unauthorized_access", "HOLD"),
+    "balance_unexplained": Rule("A balance fell without a payment that explains it", "warning", "unauthorized_access"),
+    "silent": Rule("A source is silent for far longer than usual", "notice", "undecided"),
     "paid_after_cancellation": Rule("Paid after it was cancelled", "critical", "system_failure", "HOLD"),
     "rejected": Rule("A record that could not be read", "warning", "undecided", incident=False),
     "rejected_flood": Rule("Many unreadable withdrawals or outflows", "critical", "undecided"),
@@ -43,8 +61,15 @@ RULES: dict[str, Rule] = {
     "gap": Rule("Records were deleted before they were read", "critical", "undecided"),
     "replaced": Rule("Another log under a source's name", "critical", "undecided"),
     "hole": Rule("Records are missing and reading again did not help", "critical", "undecided"),
+    "review_budget_spent": Rule("More is odd than people can review", "warning", "undecided"),
+    "page_budget_spent": Rule("More alarms than people can be woken for", "warning", "undecided"),
     "blind": Rule("Nothing is heard of a source", "warning", "undecided"),
 }
+
+
+def rule_of(name: str) -> Rule:
+    """The rule of that name; of a detector beside ours, which has no row, an opinion that asks for a review and opens no alarm of its own."""
+    return RULES.get(name) or Rule(f"Unusual by the detector {name}", "warning", "unauthorized_access", statistical=True)
 
 
 class Subject(msgspec.Struct, frozen=True):

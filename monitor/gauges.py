@@ -12,6 +12,8 @@ SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
     "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
+    "review_asked", "review_overflow", "label", "remembered", "labels",
+    "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 
@@ -106,6 +108,12 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     incidents_open: int = 0
     alerts: dict[str, int] = {}
     """Alerts raised, by kind."""
+    reviews: dict[str, int] = {}
+    """Odd withdrawals by what became of their review: asked, joined to one that was asked, over the budget."""
+    reviews_left: float = 0.0
+    """Reviews that can be asked for at once before the budget is spent."""
+    pages_over_budget: int = 0
+    """Incidents that nobody was woken for because the page budget was spent."""
     findings: dict[str, int] = {}
     """Findings, by rule."""
     tables: dict[str, TableUse] = {}

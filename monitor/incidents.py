@@ -11,7 +11,7 @@ import msgspec
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, Incident, Severity
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import RULES, Finding
+from monitor.findings import Finding, rule_of
 
 RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
 NAMES_MAX = 10_000  # distinct withdrawals and accounts counted per incident; beyond it the counts are lower bounds
@@ -41,6 +41,8 @@ class IncidentState(msgspec.Struct):
     uncovered_base_minor: int = 0
     paged_base_minor: int = -1
     alerts: int = 0
+    severe: bool = False
+    muted: bool = False
 
 
 class Incidents:
@@ -52,12 +54,13 @@ class Incidents:
         self.dirty: dict[str, None] = {}
         self.alerts: dict[str, int] = {"page": 0, "notice": 0}
         self.evicted = 0
+        self.over_budget = 0
 
     def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str) -> tuple[IncidentState, bool]:
         """Put a finding into the incident that shares a key with it within the window, or into a new one; says whether it is new."""
         incident = self._shared(finding, now_ms, window_ms)
         opened = incident is None
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         if incident is None:
             incident = IncidentState(new_id, rule.severity, rule.cause, rule.title, finding.detail, now_ms, finding.at_ms, finding.at_ms, now_ms)
             self.by_id[new_id] = incident
@@ -79,7 +82,7 @@ class Incidents:
         return None
 
     def _count(self, incident: IncidentState, finding: Finding, now_ms: int) -> None:
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         incident.findings += 1
         incident.last_finding_at_ms = now_ms
         incident.first_event_at_ms = min(incident.first_event_at_ms, finding.at_ms)
@@ -90,6 +93,8 @@ class Incidents:
                 incident.title, incident.cause, incident.summary = rule.title, rule.cause, finding.detail
         if RANK[rule.severity] > RANK[incident.severity]:
             incident.severity = rule.severity
+        if rule.severity == "critical" and not rule.statistical:
+            incident.severe = True
         subject = finding.subject
         if subject is not None:
             for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
@@ -101,17 +106,24 @@ class Incidents:
         incident.marked_base_minor += base_minor
         incident.uncovered_base_minor += uncovered_minor
         if incident.marked_base_minor >= page_base_minor:
-            incident.severity = "critical"
+            incident.severity, incident.severe = "critical", True
         self.dirty[incident.incident_id] = None
 
-    def alert_due(self, incident: IncidentState) -> str | None:
-        """Whether somebody must be told now: "page", "notice", or None. Asking counts as telling."""
+    def alert_due(self, incident: IncidentState, allow: Callable[[], bool]) -> str | None:
+        """Whether somebody must be told now: "page", "notice", or None. Asking counts as telling.
+
+        `allow` takes a page from the budget; what is severe doesn't ask. An incident that was refused its page asks again at its next finding.
+        """
         kind = None
-        if incident.severity == "critical":
-            if incident.paged_base_minor < 0 or incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1):
+        grown = incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1)
+        if incident.severity == "critical" and (incident.paged_base_minor < 0 or grown):
+            if incident.severe or allow():
                 kind = "page"
                 incident.paged_base_minor = incident.marked_base_minor
-        elif incident.alerts == 0:
+            else:
+                self.over_budget += not incident.muted
+                incident.muted = True
+        if kind is None and incident.alerts == 0:
             kind = "notice"
         if kind is not None:
             incident.alerts += 1

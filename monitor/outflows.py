@@ -1,6 +1,7 @@
 """Outflows that no known withdrawal explains yet. That nobody requested one is proven by progress, never by the clock.
 
-Pure facts: an outflow waits until its withdrawal appears, or until every withdrawals partition was read past its time. Called by `monitor.engine`.
+Pure facts: an outflow waits until its withdrawal appears or says that its first transaction failed, or until every withdrawals partition was
+read past its time. Called by `monitor.payouts`.
 """
 
 from collections.abc import Iterator
@@ -48,13 +49,13 @@ class Outflows:
             del self._by_clue[clue]
         return waiting
 
-    def claimed(self, withdrawal_id: str, payment: str | None) -> list[Outflow]:
+    def claimed(self, withdrawal_id: str, payment: str | None) -> list[Waiting]:
         """The waiting outflows that a withdrawal explains, by their claim or by the payment ("transaction destination"); they wait no longer."""
         clues = (_claim(withdrawal_id),) if payment is None else (_claim(withdrawal_id), payment)
         if self._by_clue.keys().isdisjoint(clues):
             return []
         numbers = sorted(number for clue in clues for number in self._by_clue.get(clue, ()))
-        return [self._take(number).outflow for number in numbers]
+        return [self._take(number) for number in numbers]
 
     def proven(self, proven_until_ms: int) -> Iterator[Outflow]:
         """Those that nobody requested: every withdrawals partition was read past their time."""

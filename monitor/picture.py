@@ -1,7 +1,9 @@
 """The picture that the core shows of itself, drawn from its state between two entries. Reads only; called by `monitor.engine`."""
 
 from detectors.contract import BLOCK_OBSERVATIONS, Fallible
+from monitor.budget import ASKED_MAX, OVERFLOW_MAX
 from monitor.coverage import asset_figures, figures, layer_figures
+from monitor.doubts import DOUBTS_MAX
 from monitor.gauges import DetectorState, DetectorUse, Gauges, SourceUse, TableUse
 from monitor.sources import Source
 from monitor.state import State
@@ -30,6 +32,9 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         marks={"suspected": marks.suspected, "released": marks.released},
         incidents_open=len(state.incidents.by_id),
         alerts=dict(state.incidents.alerts),
+        reviews={str(review): number for review, number in state.scoring.reviews.counts.items()},
+        reviews_left=state.scoring.reviews.left(policy.budget),
+        pages_over_budget=state.incidents.over_budget,
         findings=dict(totals.findings),
         tables=_tables(state),
         evictions=_evictions(state),
@@ -58,14 +63,28 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
+    use["label"] = TableUse(len(state.labels.by_id), limits.labels)
+    use["review_asked"] = TableUse(len(state.scoring.reviews.asked), ASKED_MAX)
+    use["review_overflow"] = TableUse(len(state.scoring.reviews.overflow), OVERFLOW_MAX)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
+    use["security_change"] = TableUse(len(state.security.changed_at_ms), limits.security_changes)
+    use["repeated"] = TableUse(len(state.repeated), limits.repeated)
+    use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
+    use["posting"] = TableUse(len(state.postings), limits.postings)
+    use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
+    use["doubt"] = TableUse(len(state.doubts.waiting), DOUBTS_MAX)
     return use
 
 
 def _evictions(state: State) -> dict[str, int]:
     evicted = {kind: table.evicted for kind, table in state.scoring.tables.items()}
     evicted["withdrawal"] = state.withdrawals.evicted
+    evicted["label"] = state.labels.evicted
     evicted["incident"] = state.incidents.evicted
+    evicted["security_change"] = state.security.evicted
+    evicted["holding"] = state.holdings.evicted
+    evicted["wallet_fact"] = state.wallets.unfollowed
+    evicted["doubt"] = state.doubts.dropped
     return evicted
 
 

@@ -29,6 +29,14 @@ class Layer(msgspec.Struct, frozen=True):
     customers_only: Annotated[bool, Meta(description="The exchange's own loss isn't covered.")] = True
 
 
+class Actor(msgspec.Struct, frozen=True):
+    """A person who may decide."""
+
+    public_key: Annotated[
+        str, Meta(min_length=44, max_length=44, description="Ed25519 public key, 32 bytes in base64: signs the person's decisions.")
+    ]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """How much the core keeps. Reaching a limit evicts the longest unseen; every table has a gauge."""
 
@@ -41,17 +49,32 @@ class Limits(msgspec.Struct, frozen=True):
     outflows_waiting: Annotated[int, Meta(ge=64, description="Outflows that wait for their request.")] = 10_000
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
+    labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
+    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 1_000_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
+    security_changes: Annotated[int, Meta(ge=64, description="Accounts whose newest security change is known.")] = 200_000
+    repeated: Annotated[int, Meta(ge=64, description="Requests remembered, to tell the same payment asked for twice.")] = 200_000
+    holdings: Annotated[int, Meta(ge=64, description="Holdings of accounts, one an asset.")] = 200_000
+    postings: Annotated[int, Meta(ge=64, description="Postings remembered, to tell one with two amounts.")] = 100_000
 
 
 class Thresholds(msgspec.Struct, frozen=True):
     """Where scores become verdicts."""
 
-    watch_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is watched.")] = 1e-3
+    watch_p_value: Annotated[
+        float, Meta(gt=0, lt=1, description="However much of the budget is left, a withdrawal that is watched is at most this likely.")
+    ] = 1e-2
     hold_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is held.")] = 1e-5
     young_address_payers: Annotated[int, Meta(ge=2, le=8, description="Distinct payers in 24 h to an address younger than young_address_ms.")] = 4
     young_address_ms: Annotated[int, Meta(ge=1, description="An address first seen less long ago is young.")] = 3 * 86_400_000
-    wallet_outflow_p_value: Annotated[float, Meta(gt=0, lt=1, description="A wallet whose outflow is at most this likely is being drained.")] = 1e-6
+    alarm_p_value: Annotated[float, Meta(gt=0, lt=1, description="What many withdrawals do together alarms when it is at most this likely.")] = 1e-6
+    unit_confusion_base_amount: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]+([.][0-9]+)?$",
+            description="An amount of at least this value that would be usual in the base currency's units is taken for one in them.",
+        ),
+    ] = "100000000"
     page_base_amount: Annotated[
         str, Meta(pattern=r"^[0-9]+([.][0-9]+)?$", description="A HOLD of at least this value in the base currency pages.")
     ] = "10000000"
@@ -84,6 +107,15 @@ class RiverDetector(msgspec.Struct, frozen=True):
     target: Annotated[str | None, Meta(description="The input that it judges, for the detectors of river that judge one number.")] = None
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """What people can do. Severe findings (a broken invariant, or marked value of at least page_base_amount) are outside of it."""
+
+    reviews_per_day: Annotated[
+        int, Meta(ge=1, le=100_000, description="Withdrawals a day that people are asked to review: aimed at, and a ceiling.")
+    ] = 50
+    pages_per_hour: Annotated[int, Meta(ge=1, le=1_000, description="Pages an hour for findings that aren't severe: a ceiling.")] = 1
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The effective policy of one term."""
 
@@ -95,11 +127,32 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rule_modes: Annotated[dict[str, Mode], Meta(description="Mode of single rules, where it differs.")] = {}
     rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
     thresholds: Thresholds = Thresholds()
+    budget: Budget = Budget()
     limits: Limits = Limits()
     river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
     plug_ins: Annotated[
         tuple[str, ...], Meta(max_length=8, description="Installed detectors of others that take part, by the names of their entry points.")
     ] = ()
+    actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
+    label_approvals: Annotated[
+        int, Meta(ge=1, le=10, description="How many people must agree on what a withdrawal was before the detectors learn it.")
+    ] = 2
+    repeat_window_ms: Annotated[
+        int, Meta(ge=1_000, description="The same account, destination, asset and amount within this time is the same payment asked for again.")
+    ] = 900_000
+    clock_tolerance_ms: Annotated[int, Meta(ge=0, description="Times that contradict each other by less than this are let pass.")] = 120_000
+    holding_fresh_ms: Annotated[int, Meta(ge=1_000, description="An older holding bounds no withdrawal.")] = 172_800_000
+    authority_watch_ms: Annotated[int, Meta(ge=0, description="How long after a change of its signers a wallet's large payments are held.")] = (
+        1_209_600_000
+    )
+    authority_share_percent: Annotated[
+        int, Meta(ge=0, le=100, description="A payment above this part of the wallet's balance is large after a change of its signers.")
+    ] = 10
+    balance_grace_ms: Annotated[int, Meta(ge=1_000, description="How long a payment may be in flight before a wallet's balance shows it.")] = 30_000
+    balance_tolerance_permille: Annotated[
+        int, Meta(ge=1, le=1_000, description="A balance may fall by this part without a payment that explains it.")
+    ] = 100
+    silent_factor: Annotated[int, Meta(ge=2, description="A source without an event for so many times its longest gap of a week is silent.")] = 4
     absence_grace_ms: Annotated[
         int, Meta(ge=0, description="How far past an outflow every source must have been read before its request is missing.")
     ] = 3_000

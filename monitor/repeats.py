@@ -61,3 +61,24 @@ class EventIds:
 
     def __len__(self) -> int:
         return len(self.young) + len(self.old)
+
+
+class Postings:
+    """posting_id -> what it was told to be of, in two generations as above."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.young: dict[str, str] = {}
+        self.old: dict[str, str] = {}
+
+    def see(self, posting_id: str, told: str) -> str | None:
+        """Remember what a posting is of; returns what it was of before, None if it is new."""
+        known = self.young.get(posting_id) or self.old.get(posting_id)
+        if known is None:
+            self.young[posting_id] = told
+            if len(self.young) * 2 >= self.limit:
+                self.old, self.young = self.young, {}
+        return known
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self.old)

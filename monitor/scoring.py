@@ -10,20 +10,19 @@ from zlib import adler32, crc32
 
 import numpy as np
 
-from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Run, Scores
+from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Floats, Run, Scores
+from detectors.gate import Gate
 from detectors.panel import Panel
 from detectors.registry import Entry, PlugIns, configure, make, none_installed, remake
 from detectors.river_catalogue import Step, river_entry
-from monitor.contracts.outputs import ReasonGiven
+from monitor.budget import Review, Reviews
+from monitor.contracts.outputs import ReasonGiven, VerdictKind
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
+from monitor.findings import rule_of
 from monitor.money import Price
 from monitor.policy import PROVIDERS_MAX, Policy, RiverDetector
 from monitor.withdrawals import destination
-
-CALIBRATED = ("surprise", "half_space_trees")
-"""Detectors whose p-values are fused; the others are rules with a threshold of their own."""
-
 
 NAN = float("nan")
 SECOND_FACTOR_PLACES: dict[str | None, int] = {name: place for place, name in enumerate(SECOND_FACTORS)}
@@ -77,11 +76,30 @@ def configured(detector: RiverDetector) -> Entry:
 
 
 class Opinion(NamedTuple):
-    """What the detectors say of one withdrawal; `verdict` is the least that they ask for."""
+    """What the detectors say of one withdrawal; `verdict` is the least that they ask for.
+
+    `review` says whether a person is asked to look at it, `rank` its place among what went over the budget in the last day, from 1 on.
+    """
 
     p_value: float | None
-    verdict: str
+    verdict: VerdictKind
     reasons: tuple[ReasonGiven, ...]
+    review: Review | None = None
+    rank: int = 0
+
+
+class Columns(NamedTuple):
+    """Scores of the calibrated detectors side by side, [n, k]."""
+
+    values: Floats
+    p_values: Floats
+    ready: Bools
+
+    def fused(self) -> Floats:
+        """The smallest p-value times how many detectors were asked (Bonferroni): valid however they depend on each other; 1 where none was."""
+        least: Floats = np.where(self.ready, self.p_values, 1.0).min(axis=1)
+        fused: Floats = np.minimum(1.0, least * np.maximum(self.ready.sum(axis=1), 1))
+        return fused
 
 
 class Scoring:
@@ -98,17 +116,24 @@ class Scoring:
             "wallet": Table(limits.wallets),
             "provider": Table(PROVIDERS_MAX),
         }
-        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, extra=self._entries(self._extra))
+        self.panel: Panel = make(
+            young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, remembered_max=limits.remembered,
+            extra=self._entries(self._extra),
+        )  # fmt: skip
         self.blocks = 0
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
         self.ready: dict[str, bool] = {}
         self.gathered: list[tuple[float, ...]] = []
+        self.ids: list[str] = []
+        self._sort_detectors()
+        self.gate = Gate(len(self.calibrated))
+        self.reviews = Reviews()
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
         """Take a new term's policy. Of the detectors beside ours, those that it describes as before go on, others begin WARMING."""
-        self.thresholds = policy.thresholds
+        self.thresholds, self.budget = policy.thresholds, policy.budget
         self.off = frozenset(policy.rules_off)
         limits = policy.limits
         configure(self.panel, young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
@@ -117,9 +142,19 @@ class Scoring:
             kept = [name for name, what in extra.items() if self._extra.get(name) == what]
             remake(self.panel, self._entries(extra), kept, policy.thresholds.young_address_ms)
             self._extra = extra
+            before = self.calibrated
+            self._sort_detectors()
+            self.gate.keep([before.index(name) if name in before and name not in set(extra) - set(kept) else None for name in self.calibrated])
         self.tables["asset"].limit = max(64, 2 * len(policy.assets))
         for kind, limit in (("account", limits.accounts), ("address", limits.addresses), ("wallet", limits.wallets)):
             self.tables[kind].limit = limit
+
+    def _sort_detectors(self) -> None:
+        """Which detectors take part in fusion and gate, and which alarm by a threshold."""
+        detectors = self.panel.detectors
+        self.scopes = {detector.name: detector.scope for detector in detectors}
+        self.calibrated = tuple(detector.name for detector in detectors if detector.calibrated)
+        self.alarms = tuple(detector.name for detector in detectors if not detector.calibrated)
 
     def _entries(self, extra: Mapping[str, RiverDetector | None]) -> list[Entry]:
         """Rows of the detectors beside ours. Raises ValueError if one isn't installed here."""
@@ -140,6 +175,7 @@ class Scoring:
         tables, at_ms, price = self.tables, event.occurred_at_ms, facts.price
         amount = float(event.amount)
         changed_at_ms = max(event.second_factor_changed_at_ms or 0, facts.security_changed_at_ms)
+        self.ids.append(event.withdrawal_id)
         self.gathered.append((
             at_ms, amount,
             amount * (price.price_scaled / price.scale) if price is not None else NAN,
@@ -165,46 +201,58 @@ class Scoring:
         self.last_run_ms = int(run["time_ms"][-1])
         _, scores = self.panel.fold(run)
         self.ready = {name: bool(score.ready[-1]) for name, score in scores.items()}
-        return self._opinions(scores, len(run))
+        ids, self.ids = self.ids, []
+        return self._opinions(run, ids, scores)
 
-    def _opinions(self, scores: dict[str, Scores], number: int) -> list[Opinion]:
-        fused, ready = self._fused(scores, number)
-        odd = fused <= self.thresholds.watch_p_value
-        for name, hit in self._rules(scores):
-            if name not in self.off:
-                odd |= hit
-        clear = [Opinion(p_value if ready else None, "CLEAR", ()) for p_value in fused.tolist()]
-        for at in np.flatnonzero(odd).tolist():
-            clear[at] = self._explained(scores, at, float(fused[at]), ready)
-        return clear
+    def _opinions(self, run: Run, ids: list[str], scores: dict[str, Scores]) -> list[Opinion]:
+        """Judge each withdrawal in order: most are CLEAR in one step; where the gate or an alarm stops, it is looked at."""
+        number = len(run)
+        columns = Columns(
+            np.stack([scores[name].value for name in self.calibrated], axis=1),
+            np.stack([scores[name].p_value for name in self.calibrated], axis=1),
+            np.stack([scores[name].ready if name not in self.off else np.zeros(number, np.bool_) for name in self.calibrated], axis=1),
+        )
+        fused = columns.fused()
+        alarms = {name: self._alarm(scores[name], name) for name in self.alarms if name not in self.off}
+        forced = fused <= self.thresholds.hold_p_value
+        for hit in alarms.values():
+            forced |= hit
+        known: Bools = np.asarray(columns.ready.any(axis=1))
+        opinions = [Opinion(p if ready else None, "CLEAR", ()) for p, ready in zip(fused.tolist(), known.tolist(), strict=True)]
+        aim, cap, at = float(self.budget.reviews_per_day), self.thresholds.watch_p_value, 0
+        while (at := self.gate.next(run, columns.values, columns.p_values, columns.ready, forced, at, aim, cap)) < number:
+            raised = [name for name, hit in alarms.items() if hit[at]]
+            lanes = [self.calibrated[lane] for lane in np.flatnonzero(self.gate.alarms).tolist()]
+            opinions[at] = self._odd(run[at], ids[at], scores, at, float(fused[at]) if known[at] else None, lanes, raised)
+            at += 1
+        return opinions
 
-    def _fused(self, scores: dict[str, Scores], number: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], int]:
-        """The smallest p-value times how many detectors were asked (Bonferroni): valid however they depend on each other."""
-        names = [name for name in CALIBRATED if name not in self.off and bool(scores[name].ready.all())]
-        if not names:
-            return np.ones(number), 0
-        least = np.minimum.reduce([scores[name].p_value for name in names])
-        return np.minimum(1.0, least * len(names)), len(names)
+    def _alarm(self, scores: Scores, name: str) -> Bools:
+        threshold = self.thresholds.alarm_p_value if name != "young_address_payers" else 0.0
+        if name == "young_address_payers":
+            return scores.ready & (scores.value >= self.thresholds.young_address_payers)
+        return scores.ready & (scores.p_value <= threshold)
 
-    def _rules(self, scores: dict[str, Scores]) -> list[tuple[str, Bools]]:
-        payers, wallet = scores["young_address_payers"], scores["wallet_outflow"]
-        return [
-            ("young_address_payers", payers.ready & (payers.value >= self.thresholds.young_address_payers)),
-            ("wallet_outflow", wallet.ready & (wallet.p_value <= self.thresholds.wallet_outflow_p_value)),
-        ]
+    def _odd(
+        self, seen: np.void, withdrawal_id: str, scores: dict[str, Scores], at: int, fused: float | None, lanes: list[str], raised: list[str]
+    ) -> Opinion:  # fmt: skip
+        """A withdrawal at which the gate or an alarm stopped: the verdict that is asked for, its reasons, and whether a person is."""
+        hold = fused is not None and fused <= self.thresholds.hold_p_value
+        if hold and not lanes:  # odd beyond doubt, though many were lately: the limits are above it
+            lanes = [min(self.calibrated, key=lambda name: (float(scores[name].p_value[at]), name))]
+        lanes.sort(key=lambda name: (float(scores[name].p_value[at]), name))
+        verdict: VerdictKind = "HOLD" if hold or any(rule_of(name).verdict == "HOLD" for name in raised) else "WATCH"
+        keys = tuple(f"{kind}:{seen[kind]}" for kind in sorted({self._entity(name) for name in (*raised, *lanes)}))
+        review = self.reviews.ask(withdrawal_id, keys, 1.0 if fused is None else fused, self.gate.newest_ms, self.budget)
+        if review != "joined":
+            self.gate.count()
+        reasons = tuple(self._reason(scores, name, at) for name in (*raised, *lanes))
+        return Opinion(fused, verdict, reasons, review, self.reviews.rank(withdrawal_id) if review == "over_budget" else 0)
 
-    def _explained(self, scores: dict[str, Scores], at: int, fused: float, ready: int) -> Opinion:
-        verdict = "HOLD" if fused <= self.thresholds.hold_p_value else "WATCH"
-        reasons: list[ReasonGiven] = []
-        if fused <= self.thresholds.watch_p_value:
-            names = [name for name in CALIBRATED if name not in self.off and float(scores[name].p_value[at]) * ready <= self.thresholds.watch_p_value]
-            names.sort(key=lambda name: (float(scores[name].p_value[at]), name))
-            reasons.extend(self._reason(scores, name, at) for name in names)
-        for name, hit in self._rules(scores):
-            if name not in self.off and hit[at]:
-                reasons.append(self._reason(scores, name, at))
-                verdict = "HOLD" if name == "wallet_outflow" else verdict
-        return Opinion(fused if ready else None, verdict, tuple(reasons))
+    def _entity(self, name: str) -> str:
+        """Kind of the entity that a detector's finding is about: a review of it covers what else it does."""
+        scope = self.scopes[name]
+        return scope if scope in KINDS else "account"
 
     def _reason(self, scores: dict[str, Scores], name: str, at: int) -> ReasonGiven:
         detail = self.panel.explain(name, scores[name].parts[at])
@@ -225,4 +273,5 @@ class Scoring:
             gone = table.evict()
             if len(gone):
                 self.panel.forget(kind, gone)
+                self.reviews.forget(f"{kind}:{row}" for row in gone.tolist())
         return True

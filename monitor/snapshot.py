@@ -14,19 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.registry import PlugIns, none_installed
+from monitor.budget import Bucket, Overflow, Review
+from monitor.doubts import Doubt
 from monitor.held import WalletBalance
+from monitor.holdings import HoldingState
 from monitor.incidents import IncidentState
+from monitor.labels import Label
 from monitor.marks import AssetSums, Drain, MarkState, PriceState
 from monitor.outflows import Waiting
 from monitor.policy import Policy
+from monitor.repeated import Asked
 from monitor.reserve import LayerState
 from monitor.sources import Source
 from monitor.state import Clock, Provider, State, Totals
+from monitor.usual_amounts import Sizes
 from monitor.version import ENGINE_VERSION
+from monitor.wallets import Wallet
 from monitor.withdrawals import Known
 
 MAGIC = b"WMSNAP\x00\x01"
-FORMAT = 1
+FORMAT = 2
 CHUNK = 1_000  # values encoded at a time: the interpreter is given back to the fold between two chunks
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
@@ -44,6 +51,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     journal_id: str
     next_offset: int
     previous_sha256: str | None
+
+
+class RepeatedCounts(msgspec.Struct, frozen=True):
+    """Of the requests that repeat each other: the open window, how many are over, and who repeats in it."""
+
+    since_ms: int
+    windows: int
+    repeating: dict[str, int]
 
 
 class Small(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +90,16 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     last_run_ms: int
     ready: dict[str, bool]
     table_evicted: dict[str, int]
+    pages: Bucket
+    pages_over_budget: int
+    review_bucket: Bucket
+    review_overflow: list[Overflow]
+    review_counts: dict[Review, int]
+    labels_evicted: int
+    repeated: RepeatedCounts
+    usual_withdrawals: dict[str, Sizes]
+    usual_postings: dict[str, Sizes]
+    fact_counts: tuple[int, int, int, int, int]
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -91,7 +116,14 @@ COLUMNS: dict[str, Any] = {
     "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
     "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
+    "security.account": str, "security.at_ms": int,
+    "repeated.young": str, "repeated.young_asked": tuple[Asked, ...], "repeated.old": str, "repeated.old_asked": tuple[Asked, ...],
+    "repeated.habit": str, "repeated.habit_times": int,
+    "holdings.key": str, "holdings.state": HoldingState,
+    "postings.young": str, "postings.young_told": str, "postings.old": str, "postings.old_told": str,
+    "wallets.id": str, "wallets.wallet": Wallet, "doubts": Doubt,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
+    "labels.id": str, "labels.label": Label, "reviews.key": str, "reviews.asked_ms": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
 }  # fmt: skip
@@ -112,14 +144,35 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
         "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
         "waiting": list(state.outflows.waiting.values()),
+        **_fact_columns(state),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
         "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        "labels.id": list(state.labels.by_id), "labels.label": list(state.labels.by_id.values()),
+        "reviews.key": list(state.scoring.reviews.asked), "reviews.asked_ms": list(state.scoring.reviews.asked.values()),
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
     }  # fmt: skip
     arrays: dict[str, npt.NDArray[Any]] = {f"panel.{name}": array.copy() for name, array in state.scoring.panel.arrays().items()}
     arrays |= {f"seen.{kind}": table.last_seen.copy() for kind, table in state.scoring.tables.items()}
+    arrays |= {f"gate.{name}": array.copy() for name, array in state.scoring.gate.arrays().items()}
     arrays["teach"] = state.scoring.teach.copy()
     return Frozen(header, msgspec.json.encode(_small(state)), columns, arrays)
+
+
+def _fact_columns(state: State) -> dict[str, Collection[Any]]:
+    """Facts that rules compare. Older generations never change and aren't copied; wallets change in place, so they are encoded here and now."""
+    repeated, postings, wallets = state.repeated, state.postings, state.wallets
+    security, holdings = state.security.changed_at_ms, state.holdings.by_key
+    return {
+        "security.account": list(security), "security.at_ms": list(security.values()),
+        "repeated.young": list(repeated.young), "repeated.young_asked": list(repeated.young.values()),
+        "repeated.old": repeated.old.keys(), "repeated.old_asked": repeated.old.values(),
+        "repeated.habit": list(repeated.habits), "repeated.habit_times": list(repeated.habits.values()),
+        "holdings.key": list(holdings), "holdings.state": list(holdings.values()),
+        "postings.young": list(postings.young), "postings.young_told": list(postings.young.values()),
+        "postings.old": postings.old.keys(), "postings.old_told": postings.old.values(),
+        "wallets.id": list(wallets.by_id), "wallets.wallet": [msgspec.Raw(msgspec.json.encode(wallet)) for wallet in wallets.by_id.values()],
+        "doubts": list(state.doubts.waiting),
+    }  # fmt: skip
 
 
 def _small(state: State) -> Small:
@@ -151,6 +204,16 @@ def _small(state: State) -> Small:
         last_run_ms=scoring.last_run_ms,
         ready=scoring.ready,
         table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
+        pages=state.pages,
+        pages_over_budget=state.incidents.over_budget,
+        review_bucket=scoring.reviews.bucket,
+        review_overflow=scoring.reviews.overflow,
+        review_counts=scoring.reviews.counts,
+        labels_evicted=state.labels.evicted,
+        repeated=RepeatedCounts(state.repeated.since_ms, state.repeated.windows, state.repeated.repeating),
+        usual_withdrawals=state.usual_withdrawals.by_asset,
+        usual_postings=state.usual_postings.by_asset,
+        fact_counts=(state.security.evicted, state.holdings.evicted, state.doubts.dropped, state.wallets.unfollowed, state.wallets.changes),
     )
 
 
@@ -190,9 +253,27 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
     held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
     state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
+    _thaw_facts(state, small, columns)
     _thaw_marks(state, small, columns)
     _thaw_scoring(state, small, columns, arrays)
     return state
+
+
+def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
+    def table(keys: str, values: str) -> dict[Any, Any]:
+        return dict(zip(columns[keys], columns[values], strict=True))
+
+    repeated, postings, wallets = state.repeated, state.postings, state.wallets
+    state.security.changed_at_ms = table("security.account", "security.at_ms")
+    repeated.young, repeated.old = table("repeated.young", "repeated.young_asked"), table("repeated.old", "repeated.old_asked")
+    repeated.habits = table("repeated.habit", "repeated.habit_times")
+    repeated.since_ms, repeated.windows, repeated.repeating = small.repeated.since_ms, small.repeated.windows, small.repeated.repeating
+    state.holdings.by_key = table("holdings.key", "holdings.state")
+    postings.young, postings.old = table("postings.young", "postings.young_told"), table("postings.old", "postings.old_told")
+    wallets.by_id = table("wallets.id", "wallets.wallet")
+    state.doubts.waiting = list(columns["doubts"])
+    state.usual_withdrawals.by_asset, state.usual_postings.by_asset = small.usual_withdrawals, small.usual_postings
+    state.security.evicted, state.holdings.evicted, state.doubts.dropped, wallets.unfollowed, wallets.changes = small.fact_counts
 
 
 def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
@@ -209,6 +290,7 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
     incidents.dirty = dict.fromkeys(small.dirty)
     incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
+    incidents.over_budget, state.pages = small.pages_over_budget, small.pages
 
 
 def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -217,7 +299,13 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
         table.restore(list(columns[f"names.{kind}"]), arrays[f"seen.{kind}"], small.table_evicted[kind])
     scoring.panel.reserve({kind: len(table.names) for kind, table in scoring.tables.items()})
     scoring.panel.restore({name.removeprefix("panel."): array for name, array in arrays.items() if name.startswith("panel.")})
+    scoring.gate.restore({name.removeprefix("gate."): array for name, array in arrays.items() if name.startswith("gate.")})
     scoring.teach = arrays["teach"]
+    state.labels.by_id = dict(zip(columns["labels.id"], columns["labels.label"], strict=True))
+    state.labels.evicted = small.labels_evicted
+    reviews = scoring.reviews
+    reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
+    reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))
     scoring.blocks, scoring.last_run_ms, scoring.ready = small.blocks, small.last_run_ms, small.ready
 
 

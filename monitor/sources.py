@@ -15,13 +15,19 @@ from monitor.intake import embedded_value
 
 SourceState = Literal["open", "hole", "replaced"]
 NEVER_OPENED = -1
+DAY_MS = 86_400_000
+DAYS_KEPT = 7
+SILENCE_MIN_MS = 600_000
+"""Less than that is nobody's business, however busy the source usually is: it would be told before the people who deploy have come back."""
+MAY_FALL_SILENT = ("withdrawals", "outflows", "balances", "prices")
 
 
 class Source(msgspec.Struct):
     """What is known of one partition of one input topic.
 
     `next` is the offset of the first record that has not had its effect; `seen_ms` the newest clock of any entry of the source,
-    `progress_ms` the newest clock at which its reader stood at its end with nothing missing.
+    `progress_ms` the newest clock at which its reader stood at its end with nothing missing; `event_ms` the newest clock of a record,
+    `gap_ms` the longest time between two records today and `gaps` that of each of the days before, a week at most.
     """
 
     next: int
@@ -33,6 +39,11 @@ class Source(msgspec.Struct):
     hole_announced: int = -1
     rewound: bool = False
     last_sha256: str | None = None
+    event_ms: int = -1
+    gap_ms: int = 0
+    day: int = -1
+    gaps: tuple[int, ...] = ()
+    silent: bool = False
 
 
 class Judgement(enum.Enum):
@@ -47,7 +58,7 @@ class Judgement(enum.Enum):
 class Notice(msgspec.Struct, frozen=True):
     """Something about a source that people or intake must know. `severe` wakes people."""
 
-    what: Literal["source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted"]
+    what: Literal["source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent"]
     source: str
     detail: str
     severe: bool = False
@@ -84,6 +95,11 @@ class Sources:
             return Judgement.HOLE
         source.next = offset + 1
         source.seen_ms = max(source.seen_ms, clock_ms)
+        quiet_ms = clock_ms - source.event_ms
+        if quiet_ms > 0:
+            if quiet_ms > source.gap_ms and source.event_ms >= 0:
+                source.gap_ms = quiet_ms
+            source.event_ms = clock_ms
         if source.state == "hole":
             source.state = "open"
         return Judgement.ACCEPTED
@@ -226,6 +242,34 @@ class Sources:
                 elif source.blind and not silent:
                     source.blind = False
                     yield Notice("sighted", name, f"{name} is read again")
+
+    def silences(self, now_ms: int, factor: int, expected: Mapping[str, int]) -> Iterator[Notice]:
+        """On a Tick: sources that are read to their end and had no record for `factor` times their longest gap of the last days.
+
+        WARMING until two days have ended: a night is the longest gap of most sources.
+        """
+        for topic in MAY_FALL_SILENT:
+            for number in range(expected.get(topic, 0)):
+                name = f"{topic}/{number}"
+                source = self.by_name.get(name)
+                if source is None or source.event_ms < 0:
+                    continue
+                self._turn_day(source, now_ms // DAY_MS)
+                quiet_ms = now_ms - source.event_ms
+                is_read = source.state == "open" and not source.blind and source.progress_ms > source.event_ms
+                usual_ms = max(source.gaps) if source.gaps else 0
+                silent = is_read and len(source.gaps) >= 2 and quiet_ms > max(SILENCE_MIN_MS, factor * usual_ms)
+                if silent and not source.silent:
+                    yield Notice("silent", name, f"{name} had no record for {quiet_ms // 1000} s; its longest gap of late was {usual_ms // 1000} s")
+                source.silent = silent
+
+    def _turn_day(self, source: Source, day: int) -> None:
+        """Past midnight (UTC) today's longest gap joins those of the days before; the day a source was first seen isn't whole and is left out."""
+        if source.day < 0:
+            source.day = day
+        elif day > source.day:
+            source.gaps = (*source.gaps, source.gap_ms)[-DAYS_KEPT:]
+            source.day, source.gap_ms = day, 0
 
     def state(self) -> dict[str, Source]:
         """The sources for a snapshot: copies, with the digests of their last records."""

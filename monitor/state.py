@@ -5,15 +5,24 @@ from collections.abc import Mapping
 import msgspec
 
 from detectors.registry import PlugIns, none_installed
+from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
+from monitor.doubts import Doubts
 from monitor.held import Held
+from monitor.holdings import Holdings
 from monitor.incidents import Incidents
+from monitor.labels import Labels
 from monitor.marks import Marks
+from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.outflows import Outflows
 from monitor.policy import Policy
-from monitor.repeats import EventIds
+from monitor.repeated import Repeated
+from monitor.repeats import EventIds, Postings
 from monitor.scoring import Scoring
+from monitor.security import Security
 from monitor.sources import Sources
+from monitor.usual_amounts import REWARDS_BELOW, UsualAmounts
+from monitor.wallets import Wallets
 from monitor.withdrawals import Withdrawals
 
 
@@ -62,9 +71,19 @@ class State:
         self.scoring = Scoring(policy, plug_ins)
         self.withdrawals = Withdrawals()
         self.outflows = Outflows()
+        self.doubts = Doubts()
         self.held = Held()
+        self.holdings = Holdings()
+        self.postings = Postings(policy.limits.postings)
+        self.repeated = Repeated()
+        self.security = Security()
+        self.usual_withdrawals = UsualAmounts()
+        self.usual_postings = UsualAmounts(REWARDS_BELOW)
+        self.wallets = Wallets()
         self.marks = Marks(policy)
         self.incidents = Incidents()
+        self.pages = Bucket()
+        self.labels = Labels()
         self.providers: dict[str, Provider] = {}
         self.rejected_at_ms: list[int] = []
         self.configure(policy)
@@ -83,6 +102,10 @@ class State:
         policy = msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency)
         self.policy = policy
         self.event_ids.limit = policy.limits.event_ids
+        self.postings.limit = policy.limits.postings
+        self.units = {name: 10**asset.decimals for name, asset in policy.assets.items()}
+        least = parse_amount(policy.thresholds.unit_confusion_base_amount, policy.assets[policy.base_currency].decimals)
+        self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         self.scoring.configure(policy)
         self.marks.configure(policy)
         return refused

@@ -1,6 +1,6 @@
 """What is known of each withdrawal, and what its later steps must agree with: destination, amount, one transaction.
 
-Pure facts and invariants; scores and marks are made elsewhere. Bounded: the withdrawals that were requested first go first. Called by `monitor.engine`.
+Pure facts and invariants; scores and marks are made elsewhere. Bounded: the withdrawals that were requested first go first. Called by `monitor.events` and `monitor.payouts`.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,12 @@ PAYMENTS_MAX = 8
 LEFT: frozenset[Status] = frozenset({"broadcast", "confirmed"})
 ENDED: frozenset[Status] = frozenset({"failed", "cancelled"})
 RANK: dict[VerdictKind, int] = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
+REQUESTED, APPROVED, SIGNED, BROADCAST, CONFIRMED, EXCUSED = 1, 2, 4, 8, 16, 32
+"""Bits of `Known.steps`. EXCUSED: earlier steps may have been taken unseen, or the life began anew after a failure; none is missed."""
+SENT = BROADCAST | CONFIRMED
+STEPS: dict[Status, int] = {
+    "requested": REQUESTED, "approved": APPROVED, "signed": SIGNED, "broadcast": BROADCAST, "confirmed": CONFIRMED, "failed": 0, "cancelled": 0,
+}  # fmt: skip
 
 
 def destination(address: str, tag: str | None) -> str:
@@ -29,7 +35,9 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One withdrawal as its request and later steps told it. Replaced, never changed, so that a snapshot is a shallow copy.
 
     `left`: some step or outflow said that it left, which no later step takes back; `on_chain_minor`: what was seen leaving for it;
-    `payments`: the keys under which it is found in `Withdrawals.by_payment`.
+    `seen_tx_id`: the transaction that was seen on chain or confirmed first; `payments`: the keys under which it is found in `Withdrawals.by_payment`; `steps`: bits of the steps it took;
+    `internal`: its outflow was a move between wallets of the exchange's own; `step_at_ms`: the latest of their times; `approved_amount`: what was approved where that isn't what was asked for; `observation`: its
+    number among what the detectors scored, -1 if they didn't.
     """
 
     account_id: str
@@ -49,18 +57,30 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     left: bool = False
     on_chain_minor: int = 0
     payments: tuple[str, ...] = ()
+    observation: int = -1
+    steps: int = 0
+    step_at_ms: int = 0
+    amount_minor: int = 0
+    approved_amount: str | None = None
+    seen_tx_id: str | None = None
+    internal: bool = False
 
 
-def known_from(event: Withdrawal) -> Known:
-    """What the first event of a withdrawal tells."""
+def known_from(event: Withdrawal, amount_minor: int) -> Known:
+    """What the first event of a withdrawal tells. If it isn't the request, nobody knows which steps came before."""
+    steps = REQUESTED if event.status == "requested" else STEPS[event.status] | EXCUSED
     return Known(
         event.account_id, event.asset, event.amount, destination(event.address, event.tag), event.status, event.owner,
-        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT,
+        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT, steps=steps,
+        step_at_ms=event.occurred_at_ms, amount_minor=amount_minor,
     )  # fmt: skip
 
 
 class Payment(msgspec.Struct, frozen=True, gc=False):
-    """What is paid for a withdrawal, as a step or an outflow tells it; `left` says that it is on chain."""
+    """What is paid for a withdrawal, as a step or an outflow tells it; `left` says that it is on chain.
+
+    `other_tx_id`: another transaction that pays it as well.
+    """
 
     asset: str
     destination: str
@@ -69,17 +89,35 @@ class Payment(msgspec.Struct, frozen=True, gc=False):
     wallet_id: str | None
     at_ms: int
     left: bool
+    other_tx_id: str | None
 
 
-def agrees(known: Known, asset: str, paid_to: str, amount: str, tx_id: str | None) -> bool:
+def agrees(known: Known, asset: str, paid_to: str, amount: str, other_tx_id: str | None) -> bool:
     """Whether what is paid differs in nothing, to the letter: the common case, told without parsing an amount."""
     return (
         amount == known.amount
         and paid_to == known.destination
         and asset == known.asset
-        and (tx_id is None or known.tx_id is None or tx_id == known.tx_id)
+        and other_tx_id is None
         and known.status != "cancelled"
+        and known.approved_amount is None
     )
+
+
+def other_transaction(known: Known, tx_id: str | None, replaces_tx_id: str | None = None) -> str | None:
+    """The transaction that pays a withdrawal beside this one; None where there is none, where it was told, or where this one replaces it.
+
+    Of a transaction and the one that replaces it by a higher fee only one can be mined: two that are both on chain are both paid, whatever
+    was said of them before.
+    """
+    if tx_id is None:
+        return None
+    is_known = payment_key(tx_id, known.destination) in known.payments
+    if known.seen_tx_id is not None and known.seen_tx_id != tx_id:
+        return None if is_known and any(reason.rule == "double_payout" for reason in known.reasons) else known.seen_tx_id
+    if is_known or known.tx_id in (None, tx_id, replaces_tx_id):
+        return None
+    return known.tx_id
 
 
 class Deviation(msgspec.Struct, frozen=True):
@@ -97,11 +135,12 @@ def deviations(withdrawal_id: str, known: Known, payment: Payment, paid_minor: i
         detail = f"requested {known.asset} to {known.destination}, paid {payment.asset} to {payment.destination}"
         yield Deviation("redirect", detail, loss)
     if payment.asset == known.asset and paid_minor > asked_minor:
-        yield Deviation("amount_changed", f"requested {known.amount} {known.asset}, paid {payment.amount}", loss)
+        told = f"requested {known.amount}" if known.approved_amount is None else f"approved {known.approved_amount}"
+        yield Deviation("amount_changed", f"{told} {known.asset}, paid {payment.amount}", loss)
     if payment.left and known.status == "cancelled":
         yield Deviation("paid_after_cancellation", f"it was cancelled, and {payment.amount} {payment.asset} left all the same", loss)
-    if payment.tx_id is not None and known.tx_id is not None and payment.tx_id != known.tx_id:
-        yield Deviation("double_payout", f"transactions {known.tx_id} and {payment.tx_id} both pay it", f"{loss}:{payment.tx_id}")
+    if payment.other_tx_id is not None:
+        yield Deviation("double_payout", f"transactions {payment.other_tx_id} and {payment.tx_id} both pay it", f"{loss}:{payment.tx_id}")
 
 
 def payment_key(tx_id: str, paid_to: str) -> str:
@@ -156,18 +195,24 @@ class Withdrawals:
         """The picture after a step. A failed one that wasn't seen on chain frees its transaction: the retry is another and no double payout."""
         # Asked for again, it doesn't go back; cancelled, it stays so, and paying it all the same is a deviation.
         status = known.status if event.status == "requested" or known.status == "cancelled" else event.status
-        tx_id = known.tx_id
+        tx_id, steps, approved_amount, seen_tx_id = known.tx_id, known.steps | STEPS[event.status], known.approved_amount, known.seen_tx_id
         if event.status == "failed":
+            steps |= EXCUSED
             if known.on_chain_minor == 0:
                 self.unlink(withdrawal_id, known)
-                known, tx_id = replace(known, payments=()), None
+                known, tx_id, seen_tx_id, steps = replace(known, payments=()), None, None, steps & ~SENT
         elif event.tx_id is not None and event.tx_id != tx_id:
             tx_id = event.tx_id
             known = self.link(withdrawal_id, known, tx_id, known.destination)
+        if event.status == "approved":
+            approved_amount = None if event.amount == known.amount else event.amount
+        elif event.status == "confirmed" and seen_tx_id is None:
+            seen_tx_id = event.tx_id
         after = Known(
             known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
             event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons,
-            known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments,
+            known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments, known.observation, steps,
+            max(event.occurred_at_ms, known.step_at_ms), known.amount_minor, approved_amount, seen_tx_id, known.internal,
         )  # fmt: skip
         self.by_id[withdrawal_id] = after
         return after

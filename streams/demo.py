@@ -31,7 +31,10 @@ from streams.secrets import Secrets
 from streams.settings import Settings
 from streams.simulate import produce_records
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, Scenario, Stage, load
+from streams.simulation.phases import Scenario
+from streams.simulation.play import Play
+from streams.simulation.scenario import load
+from streams.simulation.stage import Stage
 from streams.simulation.world import ASSETS
 from streams.summary import HEARTBEAT, lines
 from streams.topics import apply_topics, check_topics
@@ -249,7 +252,7 @@ class Demo:
         begin = time.time()
         stage.begin(Play(self._scenario, round(begin * 1_000)))
         scene.stage = f"incident {self._scenario.id}"
-        for phase in sorted(self._scenario.phases, key=lambda phase: phase.at_seconds):
+        for phase in sorted(self._scenario.played, key=lambda phase: phase.at_seconds):
             await self._sleep(begin + phase.at_seconds - time.time(), producing)
             scene.say(phase.name)
         await self._sleep(AFTER_SECONDS, producing)

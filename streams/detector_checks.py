@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from detectors.checks import CHECKS, Make, Story, folded, fresh, outcome, together, told
 from detectors.contract import BLOCK_OBSERVATIONS, Detector
+from detectors.observed import alone
 from detectors.observer import Observer
-from detectors.registry import DETECTORS, Entry, Parts
+from detectors.registry import DETECTORS, Entry
 from detectors.river_catalogue import Step, detector_names, river_entry, trial_target
-from detectors.tail import TailBins
 from monitor.policy import Policy
 from monitor.scoring import configured
 from streams.plug_ins import installed, names
@@ -92,7 +92,7 @@ def checked(entries: Sequence[Entry], policy: Policy, progress: Callable[[int], 
 def made(entry: Entry, policy: Policy, input_names: tuple[str, ...] = Observer.INPUT_NAMES) -> Detector:
     """A fresh detector. Raises RefusedError if it can't be made."""
     try:
-        return entry.make(Parts(TailBins(len(input_names)), policy.thresholds.young_address_ms, input_names))
+        return alone(entry, policy.thresholds.young_address_ms, input_names)
     except ValueError as error:
         raise RefusedError(f"{entry.name} can't be used: {str(error).removeprefix(f'{entry.name}: ')}.") from error
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitor.budget import Review
 from monitor.contracts.outputs import Alert, Mark, Verdict
 from monitor.contracts.topics import INPUTS, OUTPUTS, RETRIES
 from monitor.findings import RULES
@@ -38,6 +39,7 @@ def _values_of(struct: type, field: str) -> tuple[str, ...]:
 VERDICTS = _values_of(Verdict, "verdict")
 MARK_STATES = _values_of(Mark, "state")
 RULE_NAMES = tuple(RULES)
+REVIEWS: tuple[str, ...] = typing.get_args(Review)
 ALERT_KINDS = _values_of(Alert, "kind")
 
 Values = Mapping[tuple[str, ...], float]
@@ -102,6 +104,8 @@ def _totals(g: Gauges) -> list[Row]:
         ("verdicts", "Verdict versions decided, by verdict.", ["verdict"], _by(g.verdicts, VERDICTS)),
         ("findings", "Findings, by detector or invariant.", ["rule"], _by(g.findings, RULE_NAMES)),
         ("alerts", "Alerts raised, by kind.", ["kind"], _by(g.alerts, ALERT_KINDS)),
+        ("reviews", "Odd withdrawals, by what became of their review.", ["review"], _by(g.reviews, REVIEWS)),
+        ("pages_over_budget", "Incidents that nobody was woken for because the page budget was spent.", [], _one(g.pages_over_budget)),
         ("evictions", "Rows evicted because a table reached its limit.", ["table"], _by(g.evictions, TABLES)),
         ("ticks_refused", "Ticks refused because they were too far ahead of intake's clocks.", [], _one(g.ticks_refused)),
         ("ticks_ignored", "Ticks of older terms, ignored.", [], _one(g.ticks_ignored)),
@@ -186,6 +190,7 @@ def _state(g: Gauges) -> list[Row]:
     tables = g.tables
     return [
         ("marks", "Marks that stand, by state.", ["state"], _by(g.marks, MARK_STATES)),
+        ("reviews_left", "Reviews that can be asked for at once before the day's budget is spent.", [], _one(g.reviews_left)),
         ("incidents_open", "Incidents that are open.", [], _one(g.incidents_open)),
         ("sources", "Sources (partitions of input topics) by how they stand.", ["state"], _by(states, SOURCE_STATES)),
         (

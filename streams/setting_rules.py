@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from detectors.observer import Observer
+from detectors.contract import BLOCK_OBSERVATIONS
+from detectors.lanes import Lanes
 from detectors.registry import Parts, check_names
-from detectors.tail import TailBins
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
 from monitor.findings import RULES
 from monitor.scoring import configured
+from monitor.signatures import public_key
 from streams.plug_ins import installed, names
 from streams.setting_fields import nearest
 from streams.settings import KafkaSettings, Settings
@@ -122,11 +123,10 @@ def _assets(settings: Settings) -> Iterator[str]:
         yield f"policy.base_currency ({policy.base_currency}) must be one of policy.assets, so that its decimals are known."
         return
     decimals = policy.assets[policy.base_currency].decimals
-    if len(policy.thresholds.page_base_amount.partition(".")[2]) > decimals:
-        yield (
-            f"policy.thresholds.page_base_amount ({policy.thresholds.page_base_amount}) must have at most {decimals} decimals, "
-            f"as {policy.base_currency} has."
-        )
+    for name in ("page_base_amount", "unit_confusion_base_amount"):
+        amount = getattr(policy.thresholds, name)
+        if len(amount.partition(".")[2]) > decimals:
+            yield f"policy.thresholds.{name} ({amount}) must have at most {decimals} decimals, as {policy.base_currency} has."
 
 
 def _layers(settings: Settings) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _rules(settings: Settings) -> Iterator[str]:
 def _detectors(settings: Settings) -> Iterator[str]:
     """Each is made once here: what river refuses, and what can't keep the contract at first sight, is refused before the worker starts."""
     policy = settings.policy
-    parts = Parts(TailBins(len(Observer.INPUT_NAMES)), policy.thresholds.young_address_ms)
+    parts = Parts(Lanes(BLOCK_OBSERVATIONS), policy.thresholds.young_address_ms)
     entries = []
     for index, detector in enumerate(policy.river):
         entries.append(configured(detector))
@@ -191,6 +191,18 @@ def _detectors(settings: Settings) -> Iterator[str]:
         yield f"policy.river and policy.plug_ins must have names of their own: {error}."
 
 
+def _actors(settings: Settings) -> Iterator[str]:
+    policy = settings.policy
+    for name, actor in policy.actors.items():
+        if public_key(actor.public_key) is None:
+            yield f"policy.actors.{name}.public_key must be an Ed25519 public key, 32 bytes in base64."
+    if 0 < len(policy.actors) < policy.label_approvals:
+        yield (
+            f"policy.label_approvals ({policy.label_approvals}) must be at most the number of policy.actors ({len(policy.actors)}): "
+            "so many people must agree on a label."
+        )
+
+
 def _waits(settings: Settings) -> Iterator[str]:
     policy, core = settings.policy, settings.core
     if policy.absence_grace_ms >= policy.blind_after_ms:
@@ -213,5 +225,6 @@ def _limits(settings: Settings) -> Iterator[str]:
 
 
 RELATIONS: tuple[Callable[[Settings], Iterator[str]], ...] = (
-    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _detectors, _waits, _limits,
+    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _detectors, _actors, _waits,
+    _limits,
 )  # fmt: skip

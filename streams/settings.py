@@ -89,7 +89,7 @@ DEFAULT_POLICY = Policy(
     assets={
         "JPY": Asset(0), "BTC": Asset(8), "ETH": Asset(18), "XRP": Asset(6), "SOL": Asset(9), "BCH": Asset(8), "LTC": Asset(8), "DOGE": Asset(8),
         "ADA": Asset(6), "DOT": Asset(10), "TRX": Asset(6), "XLM": Asset(7), "MATIC": Asset(18), "LINK": Asset(18), "AVAX": Asset(18),
-        "XEM": Asset(6), "USDT": Asset(6), "USDC": Asset(6),
+        "XEM": Asset(6), "USDT": Asset(6), "USDC": Asset(6), "MONA": Asset(8), "stETH": Asset(18), "mETH": Asset(18), "cmETH": Asset(18),
     },
     layers=(Layer("guarantee-btc", "BTC"), Layer("guarantee-eth", "ETH"), Layer("liability-reserve", "JPY")),
 )  # fmt: skip

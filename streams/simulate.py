@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from monitor.contracts.topics import INPUTS
 from streams.kafka import Kafka
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
-from streams.simulation.scenario import Play, Scenario, Stage
+from streams.simulation.phases import Scenario
+from streams.simulation.play import Play
+from streams.simulation.stage import Stage
 
 Progress = Callable[[int, float], None]
 """Called now and then with the records written so far and the share of simulated time that is done, 0 to 1."""
@@ -40,12 +43,23 @@ class Traffic:
 
     def __init__(self, parameters: ExchangeParameters, scenario: Scenario | None = None, incident_after_seconds: float = 0.0) -> None:
         self.parameters = parameters
-        begin_ms = parameters.start_ms + round(incident_after_seconds * 1_000)
-        self._play = Play(scenario, begin_ms) if scenario is not None else None
+        self._scenario = scenario
+        self._begin_ms = parameters.start_ms + round(incident_after_seconds * 1_000)
+        self._play = self._new_play()
+
+    def _new_play(self) -> Play | None:
+        return None if self._scenario is None else Play(self._scenario, self._begin_ms, self.parameters.seed)
 
     def records(self) -> Iterator[Record]:
-        """The records in order of time; a stream that isn't to finish ends with its last second, the incident too."""
-        honest = Exchange(self.parameters).records()
+        """The records in order of time; a stream that isn't to finish ends with its last second, the incident too.
+
+        Raises ScenarioRefusedError, also while they are drawn, if the exchange lacks the accounts that the incident uses.
+        """
+        parameters, self._play = self.parameters, self._new_play()
+        if self._play is not None:
+            episodes = self._play.episodes(parameters.start_ms)
+            parameters = msgspec.structs.replace(parameters, episodes=parameters.episodes + episodes)
+        honest = Exchange(parameters).records()
         if self._play is None:
             return honest
         stage = Stage(honest)

@@ -4,12 +4,25 @@ Counts and keeps what the core decided; decides nothing. Fed by `streams.replay`
 """
 
 import datetime as dt
+import typing
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from monitor.contracts.outputs import Alert, Coverage, Heartbeat, Incident, LayerCoverage, Mark, ReasonGiven, Severity, Verdict, VerdictKind
+from monitor.contracts.outputs import (
+    Alert,
+    Coverage,
+    Heartbeat,
+    Incident,
+    LayerCoverage,
+    Mark,
+    ReasonGiven,
+    ReviewTold,
+    Severity,
+    Verdict,
+    VerdictKind,
+)
 from monitor.outbox import OutputRecord
 
 KEPT_MAX = 1_000
@@ -48,6 +61,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[Mark]
     incidents: list[Incident]
     reasons: dict[str, list[ReasonGiven]]
+    reviews: dict[str, int]
     pages: int
     notices: int
     first_page: Alert | None
@@ -75,6 +89,7 @@ class Story:
 
     def __init__(self) -> None:
         self.verdicts: dict[str, int] = dict.fromkeys(ORDER, 0)
+        self.reviews: dict[str, int] = dict.fromkeys(typing.get_args(ReviewTold), 0)
         self.outputs: dict[str, int] = {}
         self.marks: dict[str, Mark] = {}
         self.incidents: dict[str, Incident] = {}
@@ -117,6 +132,8 @@ class Story:
         if verdict.verdict == "HOLD" and verdict.incident_id is not None and (verdict.incident_id in self.reasons or len(self.reasons) < KEPT_MAX):
             kept = self.reasons.setdefault(verdict.incident_id, [])
             kept.extend(reason for reason in verdict.reasons if reason not in kept and len(kept) < SHOWN_MAX)
+        if verdict.review is not None:
+            self.reviews[verdict.review] += 1
         self.too_late += verdict.too_late
         self.late += verdict.late
 
@@ -181,6 +198,7 @@ class Story:
             marks=list(self.marks.values()),
             incidents=sorted(self.incidents.values(), key=lambda incident: SEVERITIES.index(incident.severity)),
             reasons=self.reasons,
+            reviews=dict(self.reviews),
             pages=self.pages,
             notices=self.notices,
             first_page=self.first_page,
@@ -263,6 +281,8 @@ def lines(summary: Summary) -> Iterator[str]:
     yield ""
     kinds = ", ".join(f"{kind} {summary.verdicts[kind]:,}" for kind in ORDER)
     yield f"Verdicts   {kinds}; held too late (already sent): {summary.too_late}; decided late: {summary.late:,}"
+    asked = ", ".join(f"{review.replace('_', ' ')} {count:,}" for review, count in summary.reviews.items())
+    yield f"Reviews    {asked}"
     yield f"Marks      {summary.marks_suspected} suspected, {summary.marks_released} released"
     for mark in summary.marks[:SHOWN_MAX]:
         parts = ", ".join(f"{part.layer_id} {grouped(part.amount)} {part.unit}" for part in mark.allocations) or "no layer"

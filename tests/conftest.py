@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration import kafka_broker
+from tests.scenarios import public_streams
 
 
 def _missing(tool: str) -> list[str]:
@@ -21,8 +22,15 @@ NEEDS: dict[str, Callable[[], list[str]]] = {
     "kafka": kafka_broker.missing_tools,
     "promtool": lambda: _missing("promtool"),
     "browser": lambda: _missing("chromium"),
+    "public_streams": public_streams.missing,
 }
-PACKAGES = {"java": "Java (default-jre-headless)", "mvn": "Maven (maven)", "promtool": "promtool (prometheus)", "chromium": "Chromium (chromium)"}
+PACKAGES = {
+    "java": "Java (default-jre-headless)",
+    "mvn": "Maven (maven)",
+    "promtool": "promtool (prometheus)",
+    "chromium": "Chromium (chromium)",
+    **{name: f"the labelled stream {name} in ../shared/data" for name in public_streams.FILES},
+}
 REQUIRED = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"
 lacking: Counter[str] = Counter()
 

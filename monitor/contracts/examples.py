@@ -10,6 +10,7 @@ _AT_MS = 1_760_000_000_000
 _BITCOIN_ADDRESS = "bc1qxy2kgdygjrsqtzq2n0yrf2493p83kkfjhx0wlh"
 _TX_ID = "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
 
+_REPLACED_TX_ID = "f4184fc596403b9d638783cf57adfe4c75c605f6356fbc91338530e9831e9e16"
 
 _numbers = itertools.count(1_001, 2)
 
@@ -38,6 +39,7 @@ EXAMPLES: dict[str, Example] = {
             "tag": "104582", "fee": "0.0001", "tx_id": _TX_ID, "wallet_id": "hot-btc-1", "provider_id": "custodian-1", "channel": "web",
             "ip": "203.0.113.7", "country": "JP", "device_id": "device-82", "api_key_id": "key-3", "second_factor": "totp",
             "second_factor_changed_at_ms": _AT_MS - 86_400_000, "balance_before": "1.5", "owner": "customer", "batch_id": "batch-9",
+            "replaces_tx_id": _REPLACED_TX_ID, "idempotency_key": "request-77",
         },
     ),
     "outflows": _example(

@@ -1,6 +1,7 @@
 """Topic `feedback`, key incident_id or withdrawal_id: people's decisions, signed by their actor.
 
-They are journalled and archived from the first day; a decision without a signature that the policy knows changes nothing.
+A decision without a signature that the policy knows changes nothing. Signed is, with Ed25519, the JSON array without spaces of event_id,
+occurred_at_ms, subject_id, command, actor, seen_version, amount, argument, reason; null where not given.
 """
 
 from typing import Annotated, Literal
@@ -25,4 +26,4 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     seen_version: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw.")]
     amount: Amount | None = None
     argument: Text | None = None
-    signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, base64.")] = None
+    signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, 64 bytes in base64.")] = None

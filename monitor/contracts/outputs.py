@@ -13,6 +13,7 @@ from monitor.contracts.base import Amount, Cause, Id, Mode, Owner, TimeMs
 
 VerdictKind = Literal["CLEAR", "WATCH", "HOLD", "UNSCORED"]
 Severity = Literal["notice", "warning", "critical"]
+ReviewTold = Literal["asked", "joined", "over_budget", "severe"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -43,6 +44,13 @@ class Verdict(Output, frozen=True, kw_only=True, gc=False):
     mode: Annotated[Mode, Meta(description="In observe a HOLD means: would hold.")]
     reasons: tuple[ReasonGiven, ...] = ()
     p_value: float | None = None
+    review: Annotated[
+        ReviewTold | None,
+        Meta(
+            description="Whether a person is to look at it: asked, within the budget; joined, the account or address has been asked for; over_budget, "
+            "odd, but nobody is asked; severe, outside of every budget."
+        ),
+    ] = None
     asset: Id | None = None
     amount: Amount | None = None
     incident_id: Id | None = None
@@ -175,8 +183,8 @@ class Audit(Output, frozen=True, kw_only=True, gc=False):
     """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals."""
 
     what: Literal[
-        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted",
-        "repeat-conflict", "quarantined", "refused", "rejected", "evicted",
+        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
+        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled",
     ]  # fmt: skip
     source: str | None = None
     first_offset: int | None = None

@@ -38,3 +38,9 @@ class Withdrawal(Event, frozen=True, kw_only=True, gc=False):
     balance_before: Annotated[AmountOrZero | None, Meta(description="The account's available balance of the asset before this request.")] = None
     owner: Annotated[Owner, Meta(description="Whose assets these are: a customer's or the exchange's own.")] = "customer"
     batch_id: Annotated[Id | None, Meta(description="Batch that pays several withdrawals in one transaction.")] = None
+    replaces_tx_id: Annotated[
+        Id | None, Meta(description="The transaction that this one replaces by a higher fee; both spend the same inputs, so only one can be mined.")
+    ] = None
+    idempotency_key: Annotated[Id | None, Meta(description="The client's own key of the request: asked twice with one key, it is one request.")] = (
+        None
+    )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, core, dead_letter, detectors, sources, study, topics
+from streams.cli import config, core, dead_letter, detectors, evaluate, scenario, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -40,9 +40,10 @@ for group, name in (
     (dead_letter.app, "dead-letter"),
     (core.app, "core"),
     (detectors.app, "detectors"),
+    (scenario.app, "scenario"),
 ):
     app.add_typer(group, name=name)
-for commands in (running.app, study.app):
+for commands in (running.app, study.app, evaluate.app):
     app.registered_commands += commands.registered_commands
 
 

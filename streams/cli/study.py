@@ -88,7 +88,7 @@ def simulate(
     to_kafka: Annotated[bool, typer.Option("--to-kafka", help="Write to the configured Kafka instead.")] = False,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Simulated time.")] = 600,
     rate: Annotated[float, typer.Option("--rate", min=0.01, help="Withdrawal requests a second; each makes about seven records.")] = 5,
-    accounts: Annotated[int, typer.Option("--accounts", min=5, help="Customers of the exchange.")] = 1_000,
+    accounts: Annotated[int, typer.Option("--accounts", min=7, help="Customers of the exchange.")] = 1_000,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same records.")] = 1,
     incident: Annotated[str | None, typer.Option("--incident", help="A scenario by name, or its TOML file; none: honest traffic only.")] = None,
     incident_after: Annotated[float, typer.Option("--incident-after", min=0, help="Seconds until the incident begins.")] = 300,
@@ -118,14 +118,13 @@ def simulate(
         raise RefusedError(str(error)) from error
     parameters = ExchangeParameters(start_ms=start_ms, seconds=seconds, requests_per_second=rate, accounts=accounts, seed=seed, finish=finish)
     traffic = Traffic(parameters, played, incident_after)
-    with shown_share("simulated") as progress:
-        if out is None:
-            simulated = _to_kafka(given(context), traffic, progress, real_pace=not at_once)
-        else:
-            try:
-                simulated = write_file(traffic, out, progress)
-            except OSError as error:
-                raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
+    try:
+        with shown_share("simulated") as progress:
+            simulated = _to_kafka(given(context), traffic, progress, real_pace=not at_once) if out is None else write_file(traffic, out, progress)
+    except scenario.ScenarioRefusedError as error:
+        raise RefusedError(str(error)) from error
+    except OSError as error:
+        raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     if as_json:
         print_json({"records": simulated.records, "losses": [list(loss) for loss in simulated.losses]})
     else:

@@ -1,108 +1,52 @@
-"""Incidents as data: a TOML file of phases (who, what, when, how much, from where, what is loss), laid over honest traffic.
+"""Incidents as data: TOML files of phases, found by id or by path, read, and checked against the simulated exchange.
 
-Pure: reads no clock; files are read by `load`. Called by `simulate`, the demo and the tests. New kinds of phases are structs of `Phase`.
+`phases` has the format, `play` turns it into records. Called by `simulate`, the demo, `scenario run` and the tests; reads files, nothing else.
 """
 
-import hashlib
+import datetime as dt
 import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator
+import re
+import tomllib
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import msgspec
 
-from streams.simulation.exchange import OUTFLOW_FIELDS, Record, Value
-from streams.simulation.world import ASSETS, WALLETS
+from monitor.money import parse_amount, parse_price
+from monitor.reasons import Reason
+from streams.simulation.phases import (
+    BalancePhase,
+    OutflowPhase,
+    Phase,
+    Played,
+    PostingsPhase,
+    PricePhase,
+    RedirectPhase,
+    ReplayPhase,
+    Scenario,
+    TransferPhase,
+    TreasuryPhase,
+    WithdrawalsPhase,
+)  # fmt: skip
+from streams.simulation.world import ASSETS, PROVIDERS, WALLETS
 
-Confidence = Literal["high", "medium", "low", "assumed"]
+FILE_BYTES_MAX = 1_000_000
+PLAYED_SECONDS_MAX = 10 * 86_400.0
+"""From the first to the last phase that makes records: longer quiet stretches must be shortened in the file."""
 
 _ASSETS = {row.asset: row for row in ASSETS}
 _WALLETS = {row.wallet_id: row for row in WALLETS}
+_PROVIDERS = {row.provider_id for row in PROVIDERS}
+STEPS = ("approved_after_seconds", "signed_after_seconds", "broadcast_after_seconds", "seen_after_seconds")
+_HOT = {row.asset for row in WALLETS if row.temperature == "hot"}
+_place = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
+_indices = re.compile(r"^\.(phases|facts)\[(\d+)\](?:\.(\w+))?")
 
 
 class ScenarioRefusedError(Exception):
     """The scenario can't be read; the message is one sentence for people."""
-
-
-class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One public fact and how well it is supported."""
-
-    text: str
-    confidence: Confidence
-
-
-class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was lost in all."""
-
-    asset: str
-    amount: str
-    base_amount: str
-    confidence: Confidence
-
-
-class Played(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="action"):
-    """What every phase carries; `at_seconds` counts from the start of the incident."""
-
-    name: str
-    at_seconds: float
-    confidence: Confidence
-
-
-class PricePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="price"):
-    """The asset's price stands at `price` from then on: the exchange's own records of it are left out."""
-
-    asset: str
-    price: str
-
-
-class TransferPhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="transfer"):
-    """A withdrawal's whole life. With `paid_to` it is broadcast to that address instead of the requested one."""
-
-    account_id: str
-    wallet_id: str
-    to_wallet_id: str
-    asset: str
-    amount: str
-    paid_to: str | None = None
-    approved_after_seconds: float
-    signed_after_seconds: float
-    broadcast_after_seconds: float
-    seen_after_seconds: float
-    confirmed_after_seconds: float
-    loss: bool = False
-
-
-class WalletEventPhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="wallet_event"):
-    """Something happens to a wallet."""
-
-    wallet_id: str
-    event: str
-    actor: str | None = None
-    detail: str | None = None
-
-
-Phase = PricePhase | TransferPhase | WalletEventPhase
-
-
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One incident: public facts and the phases that play it."""
-
-    id: str
-    name: str
-    date: str
-    classes: tuple[str, ...]
-    cause: Literal["unauthorized_access", "system_failure", "undecided"]
-    teaches: str
-    loss: Loss
-    facts: tuple[Fact, ...]
-    phases: tuple[Phase, ...]
-
-    @property
-    def seconds(self) -> float:
-        """Until the last phase has begun."""
-        return max(phase.at_seconds for phase in self.phases)
 
 
 def names() -> list[str]:
@@ -113,119 +57,209 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Scenario:
-    """The scenario of that id, or of that TOML file; raises ScenarioRefusedError with a sentence."""
+    """The scenario of that id, or of that TOML file; raises ScenarioRefusedError with a sentence that names file, phase and field."""
     try:
         file = resources.files(__package__).joinpath("scenarios", f"{name}.toml") if name in names() else Path(name)
-        scenario = msgspec.toml.decode(file.read_bytes(), type=Scenario)
-    except OSError as error:
-        raise ScenarioRefusedError(f"No scenario '{name}': neither one of {', '.join(names())} nor a readable file ({error.strerror}).") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ScenarioRefusedError(f"Scenario '{name}' can't be read: {error}.") from error
-    for phase in scenario.phases:
-        asset = getattr(phase, "asset", None)
-        wallets = {getattr(phase, field, None) for field in ("wallet_id", "to_wallet_id")} - {None}
-        if (asset is not None and asset not in _ASSETS) or not wallets <= _WALLETS.keys():
-            raise ScenarioRefusedError(
-                f"Scenario '{name}': phase '{phase.name}' names an asset or a wallet that the simulated exchange doesn't have."
-            )
+        content = file.read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ScenarioRefusedError(f"No scenario '{name}': neither one of {', '.join(names())} nor a readable file ({why}).") from error
+    return read(content, name)
+
+
+def read(content: bytes, name: str) -> Scenario:
+    """The scenario that a file's bytes tell; `name` is the file's, for the sentence of the ScenarioRefusedError."""
+    if not content.strip():
+        raise ScenarioRefusedError(f"Scenario '{name}' is empty.")
+    if len(content) > FILE_BYTES_MAX:
+        raise ScenarioRefusedError(f"Scenario '{name}' has {len(content):,} bytes; at most {FILE_BYTES_MAX:,} are read.")
+    try:
+        told = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ScenarioRefusedError(f"Scenario '{name}' can't be read: it is no TOML ({error}).") from error
+    try:
+        scenario = msgspec.convert(told, Scenario)
+    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
+        raise ScenarioRefusedError(f"Scenario '{name}': {_located(str(error), told)}.") from error
+    for wrong in _wrongs(scenario):
+        raise ScenarioRefusedError(f"Scenario '{name}': {wrong}.")
     return scenario
 
 
-class Play:
-    """One playing of a scenario, begun at `begin_ms`; ids are unique per beginning."""
-
-    def __init__(self, scenario: Scenario, begin_ms: int) -> None:
-        self._scenario = scenario
-        self._begin_ms = begin_ms
-        self._event_numbers = itertools.count(1)
-
-    def withdrawal_id(self, phase: TransferPhase) -> str:
-        """Id of a transfer phase's withdrawal."""
-        return f"withdrawal-{self._scenario.id}.{self._begin_ms:x}.{self._scenario.phases.index(phase)}"
-
-    def losses(self) -> list[tuple[str, str, str]]:
-        """The truth: withdrawal_id, asset and amount of every transfer that is loss."""
-        return [
-            (self.withdrawal_id(phase), phase.asset, phase.amount)
-            for phase in self._scenario.phases
-            if isinstance(phase, TransferPhase) and phase.loss
-        ]
-
-    def records(self) -> list[Record]:
-        """The scenario's own records, in order of time; the same at every call."""
-        self._event_numbers = itertools.count(1)
-        records: list[Record] = []
-        for phase in self._scenario.phases:
-            at_ms = self._begin_ms + round(phase.at_seconds * 1_000)
-            match phase:
-                case PricePhase():
-                    records.append(
-                        self._record("prices", phase.asset, at_ms, {"asset": phase.asset, "price": phase.price, "price_source": "simulated"})
-                    )
-                case WalletEventPhase():
-                    event: Value = {"wallet_id": phase.wallet_id, "action": phase.event, "provider_id": _WALLETS[phase.wallet_id].provider_id}
-                    told = {"actor": phase.actor, "detail": phase.detail}
-                    records.append(self._record("wallet-events", phase.wallet_id, at_ms, event | {k: v for k, v in told.items() if v is not None}))
-                case TransferPhase():
-                    records.extend(self._transfer(phase, at_ms))
-        return sorted(records, key=lambda record: record.timestamp_ms)
-
-    def fixed_prices(self) -> dict[str, int]:
-        """By asset, the time from which its price is the scenario's."""
-        phases = self._scenario.phases
-        return {phase.asset: self._begin_ms + round(phase.at_seconds * 1_000) for phase in phases if isinstance(phase, PricePhase)}
-
-    def _record(self, topic: str, key: str, at_ms: int, event: Value) -> Record:
-        event_id = f"{self._scenario.id}.{self._begin_ms:x}.{next(self._event_numbers)}"
-        value: Value = {"event_id": event_id, "occurred_at_ms": at_ms, "schema_version": 1}
-        return Record(topic, key, value | event, at_ms)
-
-    def _transfer(self, phase: TransferPhase, at_ms: int) -> list[Record]:
-        asset = _ASSETS[phase.asset]
-        withdrawal_id = self.withdrawal_id(phase)
-        withdrawal: Value = {
-            "withdrawal_id": withdrawal_id, "account_id": phase.account_id, "asset": phase.asset, "network": asset.network,
-            "amount": phase.amount, "address": _WALLETS[phase.to_wallet_id].address, "fee": asset.fee, "wallet_id": phase.wallet_id,
-            "provider_id": _WALLETS[phase.wallet_id].provider_id, "owner": "customer", "channel": "desk", "second_factor": "passkey", "country": "JP",
-        }  # fmt: skip
-        sent = withdrawal | {"tx_id": hashlib.sha256(withdrawal_id.encode()).hexdigest()}
-        if phase.paid_to is not None:
-            sent["address"] = phase.paid_to
-        steps = (
-            ("requested", 0.0, withdrawal),
-            ("approved", phase.approved_after_seconds, withdrawal),
-            ("signed", phase.signed_after_seconds, withdrawal),
-            ("broadcast", phase.broadcast_after_seconds, sent),
-            ("confirmed", phase.confirmed_after_seconds, sent),
-        )
-        records = [
-            self._record("withdrawals", phase.account_id, at_ms + round(seconds * 1_000), {"status": status, **event})
-            for status, seconds, event in steps
-        ]
-        outflow = {name: sent[name] for name in OUTFLOW_FIELDS if name in sent}
-        records.append(self._record("outflows", phase.wallet_id, at_ms + round(phase.seen_after_seconds * 1_000), outflow))
-        return records
+def _located(message: str, told: dict[str, Any]) -> str:
+    """The library's message with the phase's name and the field in place of its path."""
+    match = _place.match(message)
+    text, path = (match[1], match[2] or "") if match is not None else (message, "")
+    text = text.replace("`", "'").rstrip(".")
+    text = text[:1].lower() + text[1:]
+    place = _indices.match(path)
+    if place is None:
+        return f"{text}{f', in field {path[1:]}' if path else ''}"
+    kind, number, field = place[1], int(place[2]), place[3]
+    rows = told.get(kind)
+    row = rows[number] if isinstance(rows, list) else None
+    called = row.get("name") if isinstance(row, dict) else None
+    which = f"{kind.removesuffix('s')} {number + 1}" + (f" ('{called}')" if isinstance(called, str) else "")
+    return f"{which}{f', field {field}' if field else ''}: {text}"
 
 
-class Stage:
-    """Honest records over which an incident can be begun, before or while they are drawn."""
+def _wrongs(scenario: Scenario) -> Iterator[str]:
+    """What types alone don't refuse, the first thing first."""
+    if not scenario.phases:
+        yield "it has no phase"
+    yield from _wrong_facts(scenario)
+    for number, phase in enumerate(scenario.phases, start=1):
+        for field, wrong in _phase_wrongs(phase):
+            yield f"phase {number} ('{phase.name}'), field {field}: {wrong}"
+    played = scenario.played
+    if not played:
+        yield "no phase makes a record: all are notices"
+    seconds = max(end_seconds(phase) for phase in played) - min(phase.at_seconds for phase in played)
+    if seconds > PLAYED_SECONDS_MAX:
+        yield f"its phases span {seconds:,.0f} s, more than {PLAYED_SECONDS_MAX:,.0f}: shorten quiet stretches and keep the true time in original_seconds"
 
-    def __init__(self, honest: Iterable[Record]) -> None:
-        self._honest = honest
-        self._due: deque[Record] = deque()
-        self._fixed_ms: dict[str, int] = {}
 
-    def begin(self, play: Play) -> None:
-        """Lay an incident over what is still to be drawn; what of it lies before that comes at once."""
-        self._due.extend(play.records())
-        self._fixed_ms |= play.fixed_prices()
+def _wrong_facts(scenario: Scenario) -> Iterator[str]:
+    if scenario.date:
+        try:
+            dt.date.fromisoformat(scenario.date)
+        except ValueError:
+            yield f"field date: '{scenario.date}' is no date, as 2024-05-31"
+    loss = scenario.loss
+    for number, lost in enumerate(() if loss is None else loss.assets, start=1):
+        for field, wrong in _wrong_amounts(lost.asset, {"amount": lost.amount}):
+            yield f"loss, asset {number}, field {field}: {wrong}"
+    for field in ("base_amount", "customer_base_amount", "own_base_amount", "usd", "krw"):
+        told = getattr(loss, field, None)
+        if told is not None and not isinstance(parse_amount(told, 0), int):
+            yield f"loss, field {field}: '{told}' is no whole amount"
 
-    def records(self) -> Iterator[Record]:
-        """All records in order of time; draws the honest ones once."""
-        for record in self._honest:
-            while self._due and self._due[0].timestamp_ms <= record.timestamp_ms:
-                yield self._due.popleft()
-            fixed_ms = self._fixed_ms.get(record.key) if record.topic == "prices" else None
-            if fixed_ms is None or record.timestamp_ms < fixed_ms:
-                yield record
-        yield from self._due
+
+def end_seconds(phase: Phase) -> float:
+    """When a phase's own doing is over."""
+    for field in ("over_seconds", "for_seconds"):
+        if hasattr(phase, field):
+            return phase.at_seconds + float(getattr(phase, field))
+    return phase.at_seconds
+
+
+def _phase_wrongs(phase: Phase) -> Iterator[tuple[str, str]]:
+    """Field and what is wrong with it, for every phase alike and then for its kind."""
+    for field in ("wallet_id", "to_wallet_id"):
+        wallet_id = getattr(phase, field, None)
+        if wallet_id is not None and wallet_id not in _WALLETS:
+            yield field, f"the simulated exchange has no wallet '{wallet_id}'; it has {', '.join(_WALLETS)}"
+            return
+    asset = asset_of(phase)
+    if asset is not None and asset not in _ASSETS:
+        yield "asset", f"the simulated exchange has no asset '{asset}'; it has {', '.join(_ASSETS)}"
+        return
+    wallet_id = getattr(phase, "wallet_id", None)
+    if asset is not None and wallet_id is not None and _WALLETS[wallet_id].asset != asset:
+        yield "wallet_id", f"wallet '{wallet_id}' holds {_WALLETS[wallet_id].asset}, not {asset}"
+        return
+    if isinstance(phase, BalancePhase | TransferPhase | WithdrawalsPhase | OutflowPhase | PostingsPhase | TreasuryPhase) and asset is not None:
+        told = {field: getattr(phase, field, None) for field in ("amount", "total", "paid_amount", "test_amount")}
+        yield from _wrong_amounts(asset, told, zero=isinstance(phase, BalancePhase))
+    judge = _WRONG_OF_KIND.get(type(phase))
+    if judge is not None:
+        yield from judge(phase)
+
+
+def asset_of(phase: Played) -> str | None:
+    """The asset that a phase is about, its own or its wallet's."""
+    asset = getattr(phase, "asset", None)
+    if asset is None and isinstance(phase, BalancePhase | OutflowPhase | TreasuryPhase):
+        asset = _WALLETS[phase.wallet_id].asset
+    return asset
+
+
+def _wrong_amounts(asset: str, told: dict[str, str | None], *, zero: bool = False) -> Iterator[tuple[str, str]]:
+    if asset not in _ASSETS:
+        yield "asset", f"the simulated exchange has no asset '{asset}'; it has {', '.join(_ASSETS)}"
+        return
+    for field, amount in told.items():
+        if amount is None:
+            continue
+        minor = parse_amount(amount, _ASSETS[asset].decimals)
+        if isinstance(minor, Reason) or (minor == 0 and not zero):
+            yield field, f"'{amount}' is no amount of {asset} above zero with at most {_ASSETS[asset].decimals} decimals"
+
+
+def _wrong_price(phase: PricePhase) -> Iterator[tuple[str, str]]:
+    if isinstance(parse_price(phase.price), Reason):
+        yield "price", f"'{phase.price}' is no price above zero with at most 18 decimals"
+
+
+def _wrong_outflow(phase: OutflowPhase) -> Iterator[tuple[str, str]]:
+    yield from _one_of(phase, ("amount", "total"))
+    if phase.to and phase.addresses not in {1, len(phase.to)}:
+        yield "addresses", f"{phase.addresses} addresses, but {len(phase.to)} are listed in to"
+
+
+def _wrong_treasury(phase: TreasuryPhase) -> Iterator[tuple[str, str]]:
+    yield from _one_of(phase, ("amount", "total"))
+    if _WALLETS[phase.wallet_id].asset != _WALLETS[phase.to_wallet_id].asset or phase.wallet_id == phase.to_wallet_id:
+        yield "to_wallet_id", f"'{phase.to_wallet_id}' must be another wallet of {_WALLETS[phase.wallet_id].asset}"
+
+
+def _wrong_redirect(phase: RedirectPhase) -> Iterator[tuple[str, str]]:
+    if phase.provider_id not in _PROVIDERS:
+        yield "provider_id", f"the simulated exchange has no provider '{phase.provider_id}'; it has {', '.join(sorted(_PROVIDERS))}"
+
+
+def _wrong_replay(phase: ReplayPhase) -> Iterator[tuple[str, str]]:
+    if phase.asset not in _HOT:
+        yield "asset", f"no hot wallet pays out {phase.asset}"
+    yield from _out_of_order(phase, STEPS)
+
+
+def _one_of(phase: Phase, fields: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    given = [field for field in fields if getattr(phase, field) is not None]
+    if len(given) != 1:
+        yield " or ".join(fields), f"exactly one of them must be given, not {' and '.join(given) or 'none'}"
+
+
+def _wrong_transfer(phase: TransferPhase) -> Iterator[tuple[str, str]]:
+    if phase.to is not None and phase.to_wallet_id is not None:
+        yield "to", "give either to or to_wallet_id"
+    if phase.to_wallet_id is not None and _WALLETS[phase.to_wallet_id].asset != phase.asset:
+        yield "to_wallet_id", f"wallet '{phase.to_wallet_id}' holds {_WALLETS[phase.to_wallet_id].asset}, not {phase.asset}"
+    yield from _out_of_order(phase, STEPS)
+    if phase.second_broadcast_after_seconds is None and phase.retry_after_seconds is not None:
+        yield "retry_after_seconds", "a retry goes with second_broadcast_after_seconds"
+    if phase.second_broadcast_after_seconds is not None:
+        if phase.second_broadcast_after_seconds <= phase.broadcast_after_seconds:
+            yield "second_broadcast_after_seconds", "it must come after the first broadcast"
+        retry = phase.retry_after_seconds
+        if retry is not None and not phase.broadcast_after_seconds < retry < phase.second_broadcast_after_seconds:
+            yield "retry_after_seconds", "it must lie between the two broadcasts"
+
+
+def _wrong_withdrawals(phase: WithdrawalsPhase) -> Iterator[tuple[str, str]]:
+    yield from _one_of(phase, ("amount", "total", "share_of_balance", "wallet_quantile"))
+    if phase.wallet_id is None and phase.asset not in _HOT:
+        yield "wallet_id", f"no hot wallet pays out {phase.asset}: name one"
+    if phase.accounts == "new" and phase.share_of_balance is not None:
+        yield "share_of_balance", "new accounts have no balance: give amount or total"
+    if phase.destinations == "known" and (phase.addresses or phase.accounts == "new"):
+        yield "destinations", "known addresses are those of existing accounts, each its own"
+    yield from _out_of_order(phase, STEPS)
+
+
+def _out_of_order(phase: Phase, fields: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for before, after in itertools.pairwise(fields):
+        if getattr(phase, after) < getattr(phase, before):
+            yield after, f"it lies before {before}"
+
+
+_WRONG_OF_KIND: dict[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
+    PricePhase: _wrong_price,
+    TransferPhase: _wrong_transfer,
+    WithdrawalsPhase: _wrong_withdrawals,
+    OutflowPhase: _wrong_outflow,
+    PostingsPhase: lambda phase: _one_of(phase, ("amount", "total")),
+    TreasuryPhase: _wrong_treasury,
+    RedirectPhase: _wrong_redirect,
+    ReplayPhase: _wrong_replay,
+}

@@ -13,7 +13,7 @@ LINES_PER_FILE_MAX = 400
 PACKAGES = ("detectors", "monitor", "streams")
 MAY_IMPORT = {
     "detectors": {"detectors", "numpy", "numba", "river"},
-    "monitor": {"detectors", "monitor", "msgspec", "numpy"},
+    "monitor": {"cryptography", "detectors", "monitor", "msgspec", "numpy"},
 }
 STDLIB_OF_THE_SHELL = {
     "asyncio", "concurrent", "http", "io", "logging", "multiprocessing", "os", "secrets", "selectors", "signal", "shutil", "socket",
@@ -28,8 +28,8 @@ PLATFORM_MATHS = {
 }  # fmt: skip
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MONEY = re.compile(r"(?:^|_)(?:amount|amounts|minor|money)(?:_|$)")
-# Where an exact amount becomes one of a detector's inputs, which are floats: the only way, and one way.
-AMOUNT_TO_INPUT = {"monitor/scoring.py"}
+# Where an exact amount becomes one of a detector's inputs, which are floats: the only ways, and one way.
+AMOUNT_TO_INPUT = {"monitor/scoring.py", "monitor/facts.py"}
 # Where the generated schemas are written from: a tool of the project, not part of the core.
 GENERATORS = {"monitor/contracts/schema.py"}
 ONLY_IMPORTERS = {

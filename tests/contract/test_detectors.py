@@ -6,8 +6,8 @@ import pytest
 from detectors import checks
 from detectors.checks import CHECKS, Check, Make, Story, outcome, told
 from detectors.contract import Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
-from detectors.registry import DETECTORS, Parts
-from detectors.tail import TailBins
+from detectors.observed import alone
+from detectors.registry import DETECTORS, Entry
 from detectors.trial import ROWS
 
 
@@ -17,10 +17,9 @@ def story() -> Story:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [entry.name for entry in DETECTORS])
-def test_detectors_keep_the_contract(name: str, check: Check, story: Story) -> None:
-    entry = {entry.name: entry for entry in DETECTORS}[name]
-    assert not outcome(check, lambda names: entry.make(Parts(TailBins(len(names)), 3 * 86_400_000, names)), story)
+@pytest.mark.parametrize("entry", DETECTORS, ids=lambda entry: entry.name)
+def test_detectors_keep_the_contract(entry: Entry, check: Check, story: Story) -> None:
+    assert not outcome(check, lambda names: alone(entry, 3 * 86_400_000, names), story)
 
 
 class Good:
@@ -29,6 +28,7 @@ class Good:
     name = "good"
     scope: Scope = "account"
     family: Family = "account_takeover"
+    calibrated = True
     part_names: tuple[str, ...] = ("excess",)
 
     def __init__(self, names: tuple[str, ...]) -> None:

@@ -40,12 +40,12 @@ def poison_ledger(error: type[BaseException]) -> None:
     """Nothing can take it, with or without the detectors."""
     requested = Events.requested
 
-    def poisoned(self: Events, event: Any, opinion: Any) -> bool:
+    def poisoned(self: Events, event: Any, *rest: Any) -> bool:
         if POISON in event.withdrawal_id:
             raise error(f"can't take {event.withdrawal_id}")
-        return requested(self, event, opinion)
+        return requested(self, event, *rest)
 
-    Events.requested = poisoned  # type: ignore[method-assign]
+    Events.requested = poisoned  # type: ignore[method-assign, assignment]
 
 
 def fail_writes() -> None:

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from streams.replay import Replayed, replay_file
 from streams.settings import Settings
 from streams.simulate import Traffic, write_file
+from streams.simulation.episodes import Episode
 from streams.simulation.exchange import ExchangeParameters
 from streams.simulation.scenario import load
 
 START_MS = 1_717_129_000_000
-INVARIANTS = {"redirect", "amount_changed", "double_payout", "more_than_held", "outflow_without_request", "never_requested", "repeat_conflict"}
+INVARIANTS = {
+    "redirect", "amount_changed", "double_payout", "more_than_held", "outflow_without_request", "never_requested", "paid_after_cancellation",
+    "repeat_conflict",
+}  # fmt: skip
 
 
 def replayed(path: Path, traffic: Traffic) -> Replayed:
@@ -41,6 +46,31 @@ def test_minutes_of_honest_traffic_wake_nobody(tmp_path: Path, seed: int) -> Non
 
 def test_a_quiet_exchange_wakes_nobody(tmp_path: Path) -> None:
     nobody_is_woken(replayed(tmp_path / "quiet.jsonl", Traffic(parameters(6, seconds=7_200.0, requests_per_second=0.2, accounts=50))))
+
+
+def hard_negatives(seconds: float) -> tuple[Episode, ...]:
+    """Every kind of episode at once, over most of the time."""
+    kinds = {
+        "price_shock": (0.6, None), "airdrop": (2.0, "XRP"), "bad_news_run": (8.0, None), "new_processor": (0.3, "BTC"), "amount_shock": (2.5, None),
+        "node_trouble": (0.4, "ETH"), "watcher_lag": (1.0, None), "new_customers": (1.0, None),
+    }  # fmt: skip
+    return tuple(
+        Episode(kind=kind, start_seconds=0.2 * seconds, seconds=0.6 * seconds, factor=factor, asset=asset)  # type: ignore[arg-type]
+        for kind, (factor, asset) in kinds.items()
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_episode_breaks_an_invariant(tmp_path: Path, seed: int) -> None:
+    """What detectors make of it is theirs; that nothing is wrong with it is the simulation's promise."""
+    given = structs.replace(parameters(seed, seconds=200.0, requests_per_second=2.0, accounts=400), episodes=hard_negatives(200.0))
+    result = replayed(tmp_path / "episodes.jsonl", Traffic(given))
+    rules = {rule for incident in result.summary.incidents for rule in incident.rules}
+    given_reasons = {reason.rule for reasons in result.summary.reasons.values() for reason in reasons}
+    assert (rules | given_reasons) & INVARIANTS == set()
+    assert result.rejected == {}
+    assert result.summary.verdicts["UNSCORED"] == 0
+    assert sum(result.summary.verdicts.values()) > 1_000
 
 
 @pytest.mark.long

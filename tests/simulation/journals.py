@@ -12,7 +12,7 @@ from monitor.version import ENGINE_VERSION
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
 
 START_MS = 1_700_000_000_000
-ASSETS = {"JPY": 0, "BTC": 8, "ETH": 18, "XRP": 6, "SOL": 9, "USDC": 6}
+ASSETS = {"JPY": 0, "BTC": 8, "ETH": 18, "XRP": 6, "SOL": 9, "USDC": 6, "LTC": 8, "BCH": 8, "XEM": 6, "MONA": 8, "stETH": 18, "mETH": 18, "cmETH": 18}
 PARTITIONS = dict.fromkeys(INPUT_BY_NAME, 1) | {"retries": 1}
 
 
@@ -97,3 +97,39 @@ def altered(records: Iterable[Record], seed: int, share: float = 0.02) -> Iterat
         yield record._replace(value=value)
         if changed and rng.random() < 0.5:
             yield record._replace(value=value)
+
+
+def troubled(records: Iterable[Record], seed: int, share: float = 0.02) -> Iterator[Record]:
+    """The same with trouble that the exact rules look for, from every topic that they read."""
+    rng = random.Random(seed)
+    number = 0
+    for record in records:
+        yield record
+        if rng.random() >= share:
+            continue
+        number += 1
+        for topic, key, facts in _trouble(record, rng):
+            value: dict[str, object] = {"event_id": f"trouble-{number}-{topic}", "occurred_at_ms": record.timestamp_ms, **facts}
+            yield Record(topic, key, value, record.timestamp_ms)
+
+
+def _trouble(record: Record, rng: random.Random) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Further events because of one: topic, key, and what the event says beyond its id and time."""
+    value, key = {name: fact for name, fact in record.value.items() if name not in ("event_id", "occurred_at_ms")}, record.key
+    wallet_id = str(value.get("wallet_id", "wallet-btc-hot"))
+    if record.topic == "withdrawals":
+        requested: dict[str, object] = {**rng.choice(({"withdrawal_id": f"again-{value['withdrawal_id']}"}, {"status": "signed"}))}
+        again: dict[str, dict[str, object]] = {"requested": requested, "broadcast": {"status": "signed", "tx_id": None}}
+        if rng.random() < 0.5:
+            yield "withdrawals", key, value | again.get(str(value["status"]), {"status": rng.choice(("approved", "failed", "signed"))})
+        else:
+            yield "holdings", key, {"account_id": key, "asset": value["asset"], "quantity": rng.choice(("0", value["amount"], "100000"))}
+    elif record.topic == "account-events":
+        yield "account-events", key, value | {"action": rng.choice(("password_changed", "device_added", "api_key_created"))}
+    elif record.topic == "postings":
+        yield "postings", key, value | {"amount": f"1{value['amount']}"}
+    elif record.topic == "balances":
+        yield "balances", key, value | {"amount": str(int(float(str(value["amount"])) / 3))}
+    else:
+        action = rng.choice(("authority_changed", "signer_changed", "send_error", "send_error", "node_trouble", "frozen", "unfrozen"))
+        yield "wallet-events", wallet_id, {"wallet_id": wallet_id, "action": action}

@@ -12,15 +12,19 @@ import pytest
 from monitor.engine import Engine, OutputRecord
 from monitor.policy import Limits
 from monitor.snapshot import decode, encode
-from tests.simulation.journals import altered, honest, journal
+from tests.simulation.journals import altered, honest, journal, troubled
 
 ROOT = Path(__file__).parents[2]
 
 
 def small_tables() -> list[bytes]:
     """The journal of these tests: detectors become warm, and every bounded table overflows."""
-    limits = Limits(accounts=1024, addresses=1024, pairs=1024, withdrawals=1024, event_ids=2048, incidents=64)
-    return journal(altered(honest(seconds=100, rate=100, seed=5, accounts=6_000), seed=6), limits=limits)
+    limits = Limits(
+        accounts=1024, addresses=1024, pairs=1024, withdrawals=1024, event_ids=2048, incidents=64, security_changes=64, repeated=1024,
+        holdings=512, postings=512,
+    )  # fmt: skip
+    records = troubled(altered(honest(seconds=100, rate=100, seed=5, accounts=6_000), seed=6), seed=7)
+    return journal(records, limits=limits, repeat_window_ms=20_000, balance_grace_ms=5_000, authority_share_percent=0, authority_watch_ms=1_000)
 
 
 def fold(lines: list[bytes], cut: int, restore_every: int = 0) -> list[OutputRecord]:
@@ -59,8 +63,14 @@ def test_the_journal_warms_the_detectors_and_fills_the_tables(lines: list[bytes]
     engine = Engine(sha256(lines[0]).hexdigest())
     engine.fold(0, lines)
     picture = engine.gauges()
-    assert picture.detectors["surprise"].state == picture.detectors["half_space_trees"].state == "READY"
+    assert picture.detectors["account_lane"].state == picture.detectors["half_space_trees"].state == "READY"
     assert all(picture.evictions[table] > 0 for table in ("account", "address", "withdrawal"))
+    assert all(picture.evictions[table] > 0 for table in ("security_change", "holding"))
+    told = {
+        "sent_again", "replayed_request", "step_missing", "steps_out_of_order", "more_than_holding", "posting_mismatch",
+        "authority_changed", "large_after_authority_change", "frozen_wallet_pays", "balance_unexplained",
+    }  # fmt: skip
+    assert told - picture.findings.keys() == set()
     assert picture.verdicts["WATCH"] > 0
     assert picture.verdicts["HOLD"] > 0
 
@@ -76,7 +86,7 @@ def test_restored_is_never_stopped(lines: list[bytes], whole: list[OutputRecord]
 
 
 def test_restore_at_every_entry() -> None:
-    lines = journal(altered(honest(seconds=20, rate=3, seed=9, accounts=20), seed=2, share=0.2))
+    lines = journal(troubled(altered(honest(seconds=20, rate=3, seed=9, accounts=20), seed=2, share=0.2), seed=3, share=0.2))
     assert fold(lines, 1, restore_every=1) == fold(lines, len(lines))
 
 

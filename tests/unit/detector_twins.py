@@ -66,6 +66,10 @@ def log10(x: float) -> float:
     return log(x) * 0.4342944819032518
 
 
+def sigmoid(z: float) -> float:
+    return 1.0 / (1.0 + exp(-z))
+
+
 def cell(value: float) -> int:
     return min(max(int(value * BIN_CELLS), 0), BIN_CELLS - 1)
 
@@ -83,13 +87,6 @@ def shrunk(own: float, common: float, n: float, prior: float) -> float:
     return weight * own + (1.0 - weight) * common
 
 
-def five_largest(surprises: list[float]) -> float:
-    total = 0.0
-    for surprise in sorted(surprises, reverse=True)[:5]:
-        total += surprise
-    return total
-
-
 def surprise(tail_bin: int) -> float:
     return max(0.0, (tail_bin - 16) / 6.0)
 
@@ -97,7 +94,8 @@ def surprise(tail_bin: int) -> float:
 class TailTwin:
     """Decayed histograms and tail bins."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, known: int) -> None:
+        self.known, self.seen_of = known, [0] * columns
         self.cells = [[0.0] * BIN_CELLS for _ in range(columns)]
         self.bins = [[16] * BIN_CELLS for _ in range(columns)]
         self.weight, self.seen, self.blocks = 1.0, 0, 0
@@ -105,16 +103,21 @@ class TailTwin:
     def learn(self, inputs: list[list[float]], teach: list[bool]) -> None:
         for row, may in zip(inputs, teach, strict=True):
             if may:
-                for column, value in enumerate(row):
-                    self.cells[column][cell(value)] += self.weight
+                for column, value in enumerate(row[: len(self.cells)]):
+                    if column < self.known or value > 0.0:
+                        self.cells[column][cell(value)] += self.weight
+                        self.seen_of[column] += 1
                 self.weight *= 1.0000069314958282
                 self.seen += 1
         self.blocks += 1
-        if self.seen >= 1024 and (self.blocks % 8 == 0 or self.seen < 4096):
-            self.bins = [self.mapped(column) for column in self.cells]
+        if self.blocks % 8 == 0 or self.seen < 4096:
+            self.bins = [
+                self.mapped(column, seen) if seen >= 1024 else bins for column, seen, bins in zip(self.cells, self.seen_of, self.bins, strict=True)
+            ]
 
-    def mapped(self, column: list[float]) -> list[int]:
-        least = 1.0 / (self.seen + 1.0)
+    @staticmethod
+    def mapped(column: list[float], seen: int) -> list[int]:
+        least = 1.0 / (seen + 1.0)
         total = 0.0
         for weight in column:
             total += weight
@@ -126,9 +129,6 @@ class TailTwin:
             tail = 16 + math.floor(-6.0 * log10(2.0 * upper)) if upper <= lower else 15 - math.floor(-3.0 * log10(2.0 * lower))
             bins.append(min(max(tail, 0), 63))
         return bins
-
-    def surprises(self, row: list[float]) -> list[float]:
-        return [surprise(self.bins[column][cell(value)]) for column, value in enumerate(row)]
 
 
 class CalibrationTwin:
@@ -164,18 +164,21 @@ def _fresh() -> dict[str, Any]:
 
 
 class ObserverTwin:
-    """The 17 inputs. Fields hold what float32 tables hold: `single` at every store."""
+    """The 26 inputs. Fields hold what float32 tables hold: `single` at every store. `lanes` is a `lane_twins.LanesTwin`."""
 
-    def __init__(self, tail: TailTwin) -> None:
-        self.tail = tail
+    def __init__(self, lanes: Any) -> None:
+        self.lanes = lanes
         self.accounts: dict[int, dict[str, Any]] = defaultdict(_fresh)
         self.addresses: dict[int, dict[str, Any]] = defaultdict(_fresh)
         self.assets: dict[int, dict[str, Any]] = defaultdict(_fresh)
         self.everyone: dict[str, Any] = _fresh()
         self.pairs: dict[tuple[int, int], int] = defaultdict(int)
+        self.uses: dict[tuple[int, str, int], int] = defaultdict(int)
         self.block: list[dict[str, Any]] = []
 
-    def observe(self, t: int, a: int, d: int, s: int, amount: float, base: float) -> list[float]:
+    def observe(self, seen: dict[str, Any]) -> list[float]:
+        """One observation by the names of its columns."""
+        t, a, d, s, amount, base = (seen[name] for name in ("time_ms", "account", "address", "asset", "amount", "amount_base"))
         account, address, everyone = self.accounts[a], self.addresses[d], self.everyone
         log_amount = log(amount)
         log_level = self.log_level(self.assets[s], log_amount, base)
@@ -190,11 +193,17 @@ class ObserverTwin:
         row += self.of_address(address, t, level, common[0], self.pairs[a, d])
         row.append(self.of_hour(account, t))
         row += [squash(account["evidence_12h"], 3.0), squash(account["evidence_7d"], 3.0)]
-        found["score"] = five_largest(self.tail.surprises(row[:15]))
-        excess = max(found["score"] - everyone["evidence_limit"], 0.0)
+        row += self.of_use(account, a, t, gap, seen)
+        minute = min(max(t // 60_000, -2_147_483_647), 2_147_483_647) or 1
+        found["z"] = self.lanes.score(row, minute, (t // 3_600_000) % 24, account, address)["z"]
+        found["factor"] = seen["second_factor"]
+        found["trust"] = max(1.0 - sigmoid(found["z"][0]), 1e-6)
+        row.append(self.lanes.pasts["account"].p_value(found["z"][0]))
+        excess = max(found["z"][0] + 6.0 - everyone["evidence_limit"], 0.0)
         for field, more in (("evidence_12h", excess), ("evidence_7d", excess), ("count_1h", 1.0), ("count_24h", 1.0), ("level_24h", level)):
             account[field] = single(account[field] + more)
         address["inflow_24h"] = single(address["inflow_24h"] + level)
+        address["evidence_24h"] = single(address["evidence_24h"] + excess)
         self.pairs[a, d] += 1
         self.block.append(found)
         return row
@@ -258,7 +267,7 @@ class ObserverTwin:
         else:
             in_day = exp(-float(max(t - address["last"], 0)) / DAY)
             address["last"] = max(address["last"], t)
-            for field in ("payers_24h", "inflow_24h"):
+            for field in ("payers_24h", "inflow_24h", "evidence_24h"):
                 address[field] = single(address[field] * in_day)
         age = float(max(t - address["first"], 0))
         if paid_before == 0:
@@ -277,7 +286,29 @@ class ObserverTwin:
         share = float((account["hours"][hour] + 4.0 * common) / (sum(account["hours"]) + 4.0))
         return 1.0 / (1.0 + 24.0 * share)
 
+    def of_use(self, account: dict[str, Any], a: int, t: int, gap: float, seen: dict[str, Any]) -> list[float]:
+        row = []
+        for kind in ("device", "network", "country", "api_key"):
+            used = self.uses[a, kind, seen[kind]]
+            row.append(0.0 if seen[kind] == 0 else min(1.0 / (1.0 + used), 0.99999))
+            self.uses[a, kind, seen[kind]] += 1
+        age = seen["security_age_ms"]
+        row.append(0.0 if age < 0 else min(max(exp(-float(age) / DAY), 1e-6), 0.99999))
+        travel = 0.0
+        if seen["country"] != 0:
+            if account["country"] != 0:
+                moved = account["country"] != seen["country"]
+                travel = min(max(exp(-max(gap, 0.0) / (12.0 * HOUR)), 1e-6), 0.99999) if moved else 1e-6
+            account["country"] = seen["country"]
+        share = seen["balance_share"]
+        row += [travel, 0.0 if math.isnan(share) else max(squash(share, 1.0), 1e-6)]
+        given = seen["second_factor"]
+        return [*row, max(0.25 * (account["factor"] - given), 1e-6) if given > 0 and account["factor"] > 0.0 else 0.0]
+
     def learn(self, teach: list[bool]) -> None:
+        for lane, past in enumerate(self.lanes.pasts.values()):
+            if self.lanes.tail.seen >= 1024:
+                past.learn([found["z"][lane] for found in self.block], teach)
         for found, may in zip(self.block, teach, strict=True):
             if may:
                 self.teach_account(found, self.accounts[found["account"]])
@@ -298,39 +329,47 @@ class ObserverTwin:
         entity["taught"] = max(entity["taught"], t) if entity["n"] > 0 else t
         for field, more in sums.items():
             entity[field] = single(entity[field] * kept + more)
-        entity["n"] = single(entity["n"] + 1.0)
-        self.moments(entity, found["log_level"], max(1.0 / entity["n"], 0.05), single)
+        entity["n"] = single(entity["n"] + found["trust"])
+        self.moments(entity, found["log_level"], min(found["trust"] * max(1.0 / entity["n"], 0.01), 1.0), single)
         return kept
 
     def teach_account(self, found: dict[str, Any], account: dict[str, Any]) -> None:
         level = found["level"]
-        kept = self.taught(account, found, {"count_28d": 1.0, "level_28d": level})
+        kept = self.taught(account, found, {"count_28d": found["trust"], "level_28d": found["trust"] * level})
         account["days_28d"] = single(account["days_28d"] * kept + 28.0 * (1.0 - kept))
-        account["maximum_level"] = single(max(account["maximum_level"] * math.sqrt(math.sqrt(kept)), level))
-        account["mean_level"] = single(account["mean_level"] + max(1.0 / account["n"], 0.05) * (level - account["mean_level"]))
+        trust = found["trust"]
+        maximum = account["maximum_level"] * math.sqrt(math.sqrt(kept))
+        account["maximum_level"] = single(maximum + trust * max(level - maximum, 0.0))
+        step = min(trust * max(1.0 / account["n"], 0.01), 1.0)
+        account["mean_level"] = single(account["mean_level"] + step * (level - account["mean_level"]))
         hour = (found["t"] // 3_600_000) % 24
-        if account["hours"][hour] == 255:
-            account["hours"] = [count // 2 for count in account["hours"]]
-        account["hours"][hour] += 1
+        if trust >= 0.5:
+            if account["hours"][hour] == 255:
+                account["hours"] = [count // 2 for count in account["hours"]]
+            account["hours"][hour] += 1
+        given = float(found["factor"])
+        if given > 0.0:
+            account["factor"] = single(account["factor"] + trust * 0.1 * (given - account["factor"])) if account["factor"] > 0.0 else given
 
     def teach_everyone(self, found: dict[str, Any], account: dict[str, Any]) -> None:
         everyone, asset, level = self.everyone, self.assets[found["asset"]], found["level"]
-        everyone["n"] += 1.0
-        step = max(1.0 / everyone["n"], 0.001)
+        trust = found["trust"]
+        everyone["n"] += trust
+        step = min(trust * max(1.0 / everyone["n"], 0.001), 1.0)
         self.moments(everyone, found["log_level"], step, float)
         everyone["mean_level"] += step * (level - everyone["mean_level"])
         gap_s = 0.001 * found["gap"]
         if gap_s >= 0.0:
-            step = 1.0 if account["mean_gap_s"] == 0.0 else max(1.0 / max(account["n"] - 1.0, 1.0), 0.05)
+            step = 1.0 if account["mean_gap_s"] == 0.0 else trust * max(1.0 / max(account["n"] - 1.0, 1.0), 0.01)
             account["mean_gap_s"] = single(account["mean_gap_s"] + step * (gap_s - account["mean_gap_s"]))
             everyone["gaps"] += 1.0
-            everyone["mean_gap_s"] += max(1.0 / everyone["gaps"], 0.001) * (gap_s - everyone["mean_gap_s"])
+            everyone["mean_gap_s"] += trust * max(1.0 / everyone["gaps"], 0.001) * (gap_s - everyone["mean_gap_s"])
         everyone["hours"][(found["t"] // 3_600_000) % 24] += 1.0
         everyone["hours_seen"] += 1.0
-        over = 1.0 if found["score"] > everyone["evidence_limit"] else 0.0
-        everyone["evidence_limit"] = max(everyone["evidence_limit"] + 0.1 * (over - 0.03), 0.0)
+        over = 1.0 if found["z"][0] + 6.0 > everyone["evidence_limit"] else 0.0
+        everyone["evidence_limit"] += 0.02 * (over - 0.03)
         asset["n"] += 1.0
         asset["mean_log"] += max(1.0 / asset["n"], 0.001) * (found["log_amount"] - asset["mean_log"])
 
     def teach_address(self, found: dict[str, Any], address: dict[str, Any]) -> None:
-        self.taught(address, found, {"payers_28d": 1.0 if found["new_pair"] else 0.0, "inflow_28d": found["level"]})
+        self.taught(address, found, {"payers_28d": found["trust"] * float(found["new_pair"]), "inflow_28d": found["trust"] * found["level"]})

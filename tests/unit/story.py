@@ -61,6 +61,9 @@ USUAL: dict[str, dict[str, object]] = {
     "prices": {"asset": "BTC", "price_source": "test"},
     "postings": {"posting_id": "p", "account_id": "a", "kind": "credit", "asset": "BTC"},
     "reserves": {"action": "fund"},
+    "wallet-events": {"wallet_id": "hot"},
+    "account-events": {"account_id": "a"},
+    "holdings": {"account_id": "a", "asset": "BTC"},
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from detectors.checks import Story
 from detectors.half_space_trees import HalfSpaceTrees
 from detectors.registry import DETECTORS, Entry, UnknownDetectorError
+from detectors.tail import TailBins
 from streams import detector_checks, plug_ins
 from streams.cli.app import run
 
@@ -17,7 +18,7 @@ CONFIGURED = '[[policy.river]]\nname = "svm"\nestimator = "anomaly.OneClassSVM"\
 
 
 def others(parts: object) -> HalfSpaceTrees:
-    return HalfSpaceTrees(("a", "b"))
+    return HalfSpaceTrees(("a", "b"), TailBins(2, 2))
 
 
 THEIRS = Entry("whatever", others, "What do others say?")

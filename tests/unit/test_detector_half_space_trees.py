@@ -5,7 +5,8 @@ import pytest
 
 from detectors.contract import BLOCK_OBSERVATIONS, observations
 from detectors.half_space_trees import SEED, TREES, HalfSpaceTrees
-from tests.unit.detector_twins import log10
+from detectors.tail import TailBins
+from tests.unit.detector_twins import TailTwin, cell, log10
 
 NAMES = ("a", "b", "new_pair")
 WHOLE = 1 << 64
@@ -52,8 +53,21 @@ class TreeTwin:
             half.settle(total)
 
 
+def places(row: list[float], tail: TailTwin) -> list[list[float]]:
+    """What each tree splits: the row itself, or its tail bins."""
+    return [row, [bins[cell(value)] / 64.0 for value, bins in zip(row, tail.bins, strict=True)]] * (TREES // 2)
+
+
+def sum_of(decades: list[float]) -> float:
+    total = 0.0
+    for decade in decades:
+        total -= decade
+    return total
+
+
 def test_scores_equal_the_twin() -> None:
-    detector = HalfSpaceTrees(NAMES)
+    tail_bins, tail = TailBins(len(NAMES), len(NAMES)), TailTwin(len(NAMES), len(NAMES))
+    detector = HalfSpaceTrees(NAMES, tail_bins)
     trees = [TreeTwin(SEED + k, [(0.0, 1.0)] * len(NAMES)) for k in range(TREES)]
     rng = np.random.default_rng(6)
     for _ in range(12):
@@ -61,14 +75,16 @@ def test_scores_equal_the_twin() -> None:
         teach = rng.random(BLOCK_OBSERVATIONS) < 0.9
         scores = detector.fold(RUN, inputs)
         for i, row in enumerate(inputs.tolist()):
-            total = 0.0
-            for tree in trees:
-                way = tree.way(row)
-                total -= way[-1].decades
-                for node in way:
-                    node.count += float(teach[i])
-            assert scores.value[i] == max(total / TREES, 0.0)
+            assert scores.value[i] == max(
+                sum_of([tree.way(place)[-1].decades for tree, place in zip(trees, places(row, tail), strict=True)]) / TREES, 0.0
+            )
+        tail_bins.learn(inputs, teach)
+        tail.learn(inputs.tolist(), teach.tolist())
         detector.learn(RUN, inputs, teach)
+        for row, may in zip(inputs.tolist(), teach.tolist(), strict=True):
+            for tree, place in zip(trees, places(row, tail), strict=True):
+                for node in tree.way(place):
+                    node.count += float(may)
         if trees[0].count >= 1024:
             for tree in trees:
                 tree.settle(tree.count + 1.0)
@@ -76,10 +92,13 @@ def test_scores_equal_the_twin() -> None:
 
 
 def taught() -> HalfSpaceTrees:
-    detector = HalfSpaceTrees(NAMES)
+    tail_bins = TailBins(len(NAMES), len(NAMES))
+    detector = HalfSpaceTrees(NAMES, tail_bins)
     rng = np.random.default_rng(7)
     for _ in range(14):
-        detector.learn(RUN, rng.uniform(0.2, 0.4, (BLOCK_OBSERVATIONS, len(NAMES))), np.ones(BLOCK_OBSERVATIONS, np.bool_))
+        inputs, everything = rng.uniform(0.2, 0.4, (BLOCK_OBSERVATIONS, len(NAMES))), np.ones(BLOCK_OBSERVATIONS, np.bool_)
+        tail_bins.learn(inputs, everything)
+        detector.learn(RUN, inputs, everything)
     return detector
 
 

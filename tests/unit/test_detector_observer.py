@@ -1,74 +1,93 @@
 """The observer's kernels equal their plain twin bit for bit, and each input means what its name says."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from detectors.contract import BLOCK_OBSERVATIONS, Floats, Run, observations
+from detectors.contract import BLOCK_OBSERVATIONS, OBSERVATION, Bools, Floats, Ints, Run, observations
+from detectors.lanes import VALUE_OF_ZERO, Lanes
 from detectors.observer import EVERYONE, Observer
-from detectors.tail import TailBins
 from detectors.words import DAY_MS, HOUR_MS
 from tests.unit.detector_runs import ROWS, START_MS, Stream, cut, cuts, stream
 from tests.unit.detector_twins import ObserverTwin, TailTwin
+from tests.unit.lane_twins import LanesTwin
 
 INPUTS = len(Observer.INPUT_NAMES)
+RATES = {"account": 0.3, "destination": 0.3, "weight": 0.1}
+"""The lanes' learning rates."""
 
 
-def observed(given: Stream, longest: int) -> Floats:
-    """What the observer and its tail bins say, block after block."""
-    bins = TailBins(INPUTS)
-    observer = Observer(bins, pairs_max=1024)
+class Labels(NamedTuple):
+    """Labels that come after so many observations."""
+
+    ordinals: Ints
+    fraud: Bools
+
+
+def labels_of(n: int) -> dict[int, Labels]:
+    """Late labels, out of order, some twice and some contradicting, in the middle and at the ends of blocks; more frauds to a few addresses."""
+    rng = np.random.default_rng(n)
+    told: dict[int, Labels] = {}
+    for after in range(320, n, 192):
+        ordinals = rng.integers(max(after - 900, 0), after, 40)
+        told[after] = Labels(ordinals, rng.random(40) < np.where(ordinals % 3 == 0, 0.6, 0.05))
+    return told
+
+
+def observed(given: Stream, longest: int, told: dict[int, Labels]) -> tuple[Floats, Floats]:
+    """What the observer says, block after block, and the logits of both lanes."""
+    lanes = Lanes(10_000)
+    observer = Observer(lanes, pairs_max=100_000)
     observer.reserve(ROWS)
-    out = []
+    out, logits = [], []
     for start, end in cuts(len(given.run), longest):
         out.append(observer.observe(cut(given.run, start, end)))
+        logits.append(np.column_stack([lanes.scores(lane).value - VALUE_OF_ZERO for lane in (0, 1)]))
+        if end in told:
+            lanes.label(*told[end], *observer.filter_rows())
         if end % BLOCK_OBSERVATIONS == 0:
             block = slice(end - BLOCK_OBSERVATIONS, end)
-            inputs = np.concatenate(out)[block]
-            observer.learn(cut(given.run, block.start, end), inputs, given.teach[block])
-            bins.learn(inputs, given.teach[block])
-    return np.concatenate(out)
+            observer.learn(cut(given.run, block.start, end), np.concatenate(out)[block], given.teach[block])
+    return np.concatenate(out), np.concatenate(logits)
 
 
-def twin_observed(given: Stream) -> list[list[float]]:
-    bins = TailTwin(INPUTS)
-    twin = ObserverTwin(bins)
+def twin_observed(given: Stream, told: dict[int, Labels]) -> tuple[list[list[float]], list[tuple[float, float]]]:
+    bins = TailTwin(25, 17)
+    twin = ObserverTwin(LanesTwin(bins, RATES))
     run = given.run
     rows: list[list[float]] = []
     for i in range(len(run)):
-        rows.append(
-            twin.observe(
-                int(run["time_ms"][i]),
-                int(run["account"][i]),
-                int(run["address"][i]),
-                int(run["asset"][i]),
-                float(run["amount"][i]),
-                float(run["amount_base"][i]),
-            )
-        )
+        rows.append(twin.observe({name: run[name][i].item() for name in OBSERVATION.fields or {}}))
+        if len(rows) in told:
+            labels = told[len(rows)]
+            twin.lanes.label(labels.ordinals.tolist(), labels.fraud.tolist())
         if len(rows) % BLOCK_OBSERVATIONS == 0:
             teach = given.teach[len(rows) - BLOCK_OBSERVATIONS : len(rows)].tolist()
             twin.learn(teach)
             bins.learn(rows[-BLOCK_OBSERVATIONS:], teach)
-    return rows
+    return rows, [features["z"] for features in twin.lanes.seen]
 
 
 @pytest.mark.parametrize(("seed", "step_ms"), [(1, 60_000), (2, 3_600_000), (3, 300)])
 def test_kernels_equal_the_twin(seed: int, step_ms: int) -> None:
-    given = stream(seed, 12 * BLOCK_OBSERVATIONS + 100, step_ms=step_ms)
-    inputs = observed(given, 64)
-    twin = np.array(twin_observed(given))
+    given = stream(seed, 16 * BLOCK_OBSERVATIONS + 100, step_ms=step_ms)
+    told = labels_of(len(given.run))
+    inputs, values = observed(given, 64, told)
+    rows, logits = twin_observed(given, told)
+    twin = np.array(rows)
     different = [(int(i), Observer.INPUT_NAMES[j]) for i, j in zip(*np.nonzero(inputs != twin), strict=True)]
     assert different == [] and inputs.tobytes() == twin.tobytes()
+    assert values.tolist() == [[max(z + VALUE_OF_ZERO, 0.0) - VALUE_OF_ZERO for z in pair] for pair in logits]
     # The stream was eventful enough for all inputs to say something, evidence included.
-    assert (inputs.max(axis=0) > inputs.min(axis=0) + 0.05).all()
+    assert (inputs.max(axis=0) > inputs.min(axis=0) + 0.05).all() and (np.ptp(values, axis=0) > 3.0).all()
 
 
 class Story:
     """An observer of its own account rows, told one withdrawal after another; a block ends when it is asked to."""
 
     def __init__(self, pairs_max: int = 1024) -> None:
-        self.bins = TailBins(INPUTS)
-        self.observer = Observer(self.bins, pairs_max)
+        self.observer = Observer(Lanes(1024), pairs_max)
         self.observer.reserve({"account": 2000, "address": 2000, "asset": 3})
         self.pending: list[Run] = []
 
@@ -167,9 +186,9 @@ def test_no_number_or_time_leaves_the_range(amount: float, time_ms: int) -> None
     for base in (amount, np.nan):
         for at in (time_ms, NOW_MS):
             values = told.tell(at, amount, base=base).values()
-            assert all(0.0 <= value < 1.0 for value in values)
+            assert all(0.0 <= value < 1.0 for value in [*values][:-1])
     told.end_block()
-    assert all(0.0 <= value < 1.0 for value in told.tell(NOW_MS, 1.0).values())
+    assert all(0.0 <= value < 1.0 for value in [*told.tell(NOW_MS, 1.0).values()][:-1])
 
 
 def test_a_forgotten_account_is_new_and_its_pairs_are_gone() -> None:

@@ -17,7 +17,7 @@ def blocks(seed: int, count: int, columns: int) -> list[tuple[Floats, Bools]]:
 
 
 def test_tail_bins_equal_the_twin() -> None:
-    bins, twin = TailBins(3), TailTwin(3)
+    bins, twin = TailBins(3, 2), TailTwin(3, 2)
     for inputs, teach in blocks(1, 27, 3):
         bins.learn(inputs, teach)
         twin.learn(inputs.tolist(), teach.tolist())
@@ -37,7 +37,7 @@ def test_calibration_equals_the_twin() -> None:
 
 
 def test_bins_say_how_rare_a_value_was() -> None:
-    bins = TailBins(1)
+    bins = TailBins(1, 1)
     rng = np.random.default_rng(3)
     for _ in range(400):
         bins.learn(rng.random((BLOCK, 1)), np.ones(BLOCK, np.bool_))
@@ -47,15 +47,15 @@ def test_bins_say_how_rare_a_value_was() -> None:
 
 
 def test_nothing_is_rarer_than_what_was_seen() -> None:
-    bins = TailBins(1)
+    bins = TailBins(1, 1)
     for _ in range(SEEN_MIN // BLOCK):
         bins.learn(np.full((BLOCK, 1), 0.1), np.ones(BLOCK, np.bool_))
     assert (bins.bins[0, -1] - 16) / 6 <= np.log10(SEEN_MIN)
-    assert not TailBins(1).ready and bins.ready
+    assert not TailBins(1, 1).ready and bins.ready
 
 
 def test_the_recent_past_weighs_more_and_weights_stay_bounded() -> None:
-    bins = TailBins(1)
+    bins = TailBins(1, 1)
     everything = np.ones(BLOCK, np.bool_)
     old, new = np.full((BLOCK, 1), 0.2), np.full((BLOCK, 1), 0.8)
     for _ in range(400):

@@ -13,7 +13,7 @@ from detectors.checks import CHECKS, Check, Story, outcome, told
 from detectors.contract import BLOCK_OBSERVATIONS, Detector, Floats, observations
 from detectors.from_river import DetectorRefusedError, FromRiver
 from detectors.half_space_trees import HalfSpaceTrees
-from detectors.registry import Entry, UnknownDetectorError, make, remake
+from detectors.registry import MODEL_NAMES, Entry, UnknownDetectorError, make, remake
 from detectors.river_catalogue import EstimatorRefusedError, Step, build, river_entry
 from monitor import entries
 from monitor.engine import Engine
@@ -227,7 +227,7 @@ def test_a_detector_that_joins_takes_the_open_block_first(story: Story) -> None:
 
 TREES = RiverDetector("river_trees", "anomaly.HalfSpaceTrees", {"n_trees": 2, "height": 3})
 MACHINE = RiverDetector("svm", "anomaly.OneClassSVM", before=(RiverStep("preprocessing.StandardScaler"),))
-THEIRS = Entry("theirs", lambda parts: Renamed(parts.input_names), "What do others say?")
+THEIRS = Entry("theirs", lambda parts: Renamed(MODEL_NAMES, parts.lanes.tail_bins), "What do others say?")
 
 
 class Renamed(HalfSpaceTrees):
@@ -257,6 +257,9 @@ def test_a_term_brings_and_takes_detectors_and_a_restored_state_decides_alike() 
     after = detectors_of(live)
     assert list(after)[-3:] == ["theirs", "svm", "river_trees"]
     assert after["river_trees"] is before["river_trees"] and after["theirs"] is before["theirs"]
+    scoring = live.state.scoring
+    assert scoring.calibrated == ("account_lane", "destination_lane", "half_space_trees", "theirs", "svm", "river_trees")
+    assert len(scoring.gate.alarms) == len(scoring.calibrated)
     restored = Engine.thaw(decode(encode(live.freeze())), plug_ins=find)
     rest = live.fold(third + 1, lines[third + 1 :])
     assert restored.fold(third + 1, lines[third + 1 :]) == rest

@@ -25,7 +25,7 @@ def gauges() -> Gauges:
         ticks_ignored=2, quarantined=1, marks={"suspected": 7, "released": 1}, incidents_open=2, alerts={"page": 1, "notice": 4},
         findings={"redirect": 2}, tables={"account": TableUse(10, 2_000_000)}, evictions={"account": 4},
         sources={"withdrawals/0": SourceUse(90, 100, "reading"), "withdrawals/1": SourceUse(10, 15, "blind"), "outflows/0": SourceUse(5, 5, "hole")},
-        detectors={"surprise": DetectorUse("READY", 900, 1_700_000_000_000)},
+        detectors={"account_lane": DetectorUse("READY", 900, 1_700_000_000_000)},
         coverage=CoverageFigures(1_000, 200, 0, 250, 50, 10, None, exhausted=False, at_least=True),
         layers={"guarantee-btc": LayerFigures("BTC", 8, 200_000_000, 0, 150_000_000, 50_000_000, 0)},
         assets={"BTC": AssetFigures(8, 50_000_000, 0, 250, 50)},

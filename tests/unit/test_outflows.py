@@ -1,7 +1,9 @@
 """Outflows that wait for their withdrawals: none hides another, and a claim decides."""
 
+from collections.abc import Iterable
+
 from monitor.contracts.outflows import Outflow
-from monitor.outflows import Outflows
+from monitor.outflows import Outflows, Waiting
 
 
 def outflow(number: int, *, claims: str | None = None, tx_id: str = "tx", address: str = "addr") -> Outflow:
@@ -18,8 +20,8 @@ def waiting(*outflows: Outflow) -> Outflows:
     return of
 
 
-def ids(outflows: list[Outflow]) -> list[str]:
-    return [each.event_id for each in outflows]
+def ids(outflows: Iterable[Outflow | Waiting]) -> list[str]:
+    return [each.outflow.event_id if isinstance(each, Waiting) else each.event_id for each in outflows]
 
 
 def test_one_transaction_pays_one_destination_twice_for_two_withdrawals() -> None:

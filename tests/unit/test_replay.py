@@ -211,10 +211,10 @@ def test_an_entry_that_the_fold_cannot_take_is_kept_out_and_said(
     poison = requests[100]["value"]["withdrawal_id"]
     requested = Events.requested
 
-    def panicking(self: Events, event: Withdrawal, opinion: Opinion | None) -> bool:
+    def panicking(self: Events, event: Withdrawal, opinion: Opinion | None, observation: int = -1) -> bool:
         if event.withdrawal_id == poison and (always or opinion is not None):
             raise Panic(poison)
-        return requested(self, event, opinion)
+        return requested(self, event, opinion, observation)
 
     monkeypatch.setattr(Events, "requested", panicking)
     result = replay_file(traffic_file, SETTINGS, out=tmp_path)
