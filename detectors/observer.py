@@ -7,7 +7,7 @@ Facts (serials, last seen, decayed counts and sums of hours and a day, evidence,
 windowed: one of age t weighs exp(-t/1 h) or exp(-t/24 h).
 
 Evidence of an account is the excess of its withdrawals' surprise (the five largest among the first 15 inputs, by the tail bins of the
-surprise detector) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
+lanes) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
 of it, or evidence would feed itself.
 """
 
@@ -57,8 +57,8 @@ class Observer:
 
     Parameters
     ----------
-    tail_bins
-        Of the surprise detector, which teaches and stores them; read here.
+    lanes
+        Scored here, in the same pass; their tail bins say what is rare.
     pairs_max
         Limit of the pair table, passed by at most one block's new pairs. At the end of a block that passed it, the longest unseen
         eighth is forgotten.
