@@ -104,6 +104,8 @@ class Ties:
         for name in ("event_id", "posting_id", "batch_id", "tx_id"):
             if name in value:
                 self._own.add(str(value[name]))
+        fresh = self._play.cast.fresh
+        self._own.update(name for name in map(str, value.values()) if name in fresh and name not in OWN_ADDRESSES)
         if "withdrawal_id" in value:
             self.withdrawals[str(value["withdrawal_id"])] = None
         for name in ("wallet_id", "account_id", "provider_id", "asset", "address", "device_id", "api_key_id"):
@@ -115,7 +117,7 @@ class Ties:
     def _is_own(self, name: str) -> bool:
         """Whether only the incident has that name."""
         bare = name.partition(" ")[0]
-        return bare in self._own or (bare in self._play.cast.fresh and bare not in OWN_ADDRESSES) or bare in self.withdrawals
+        return bare in self._own or bare in self.withdrawals
 
     def pages(self, watch: Watch) -> list[Alert]:
         """The incident's pages, in order."""

@@ -83,7 +83,7 @@ class PricePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class BalancePhase(Played, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="balance"):
-    """The wallet holds `amount` from then on, less what the incident takes from it."""
+    """The wallet is filled up to `amount`, if it holds less, so that there is what the incident takes."""
 
     wallet_id: Name
     amount: Amount

@@ -47,6 +47,11 @@ class Redirection(NamedTuple):
     end_ms: int
 
 
+def is_honest(phase: Phase) -> bool:
+    """Whether a phase is the exchange's or its customers' own doing: a page for it is a false one."""
+    return isinstance(phase, PricePhase | BalancePhase | TreasuryPhase) or (isinstance(phase, WithdrawalsPhase) and not phase.loss)
+
+
 class Play:
     """One playing of a scenario, begun at `begin_ms`; `seed` decides what the file leaves open."""
 
@@ -138,7 +143,7 @@ class Play:
             planned: list[Planned] = []
             for phase in self.scenario.phases:
                 try:
-                    planned += self._handlers[type(phase)](phase, self._at_ms(phase))
+                    planned += [one._replace(honest=is_honest(phase)) for one in self._handlers[type(phase)](phase, self._at_ms(phase))]
                 except TooFewAccountsError as error:
                     raise ScenarioRefusedError(f"Scenario '{self.scenario.id}': phase '{phase.name}' can't be played: {error}.") from error
             self._planned = sorted(planned, key=lambda one: one.record.timestamp_ms)

@@ -22,7 +22,7 @@ from streams.simulation.treasury import Treasury
 from streams.simulation.world import SimulatedAsset
 
 FORM_MS = 20_000
-"""A person needs so long at least from one request to the next (assumed)."""
+"""A person needs so long at least from one request of the account, a program's too, to the next (assumed)."""
 SETTLED_MS = 3_000
 """From a deposit's posting to the request that uses it."""
 WAITS_AFTER_WHITELISTING = 0.2
@@ -85,12 +85,11 @@ class Requests:
     ) -> None:
         if at_ms >= self._end_ms:
             return
-        if channel != "api":
-            if at_ms < account.busy_until_ms:
-                later_ms = account.busy_until_ms
-                self._agenda.at(later_ms, lambda now_ms: self._place(account, asset, destination, amount_minor, share, channel, now_ms))
-                return
-            account.busy_until_ms = at_ms + FORM_MS
+        if channel != "api" and at_ms < account.busy_until_ms:
+            later_ms = account.busy_until_ms
+            self._agenda.at(later_ms, lambda now_ms: self._place(account, asset, destination, amount_minor, share, channel, now_ms))
+            return
+        account.busy_until_ms = at_ms + FORM_MS
         most_minor = self._treasury.at_most(asset.asset)
         if share is not None:
             amount_minor = self._part(account, asset, share, at_ms)

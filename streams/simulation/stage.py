@@ -21,7 +21,7 @@ _DECIMALS = {row.asset: row.decimals for row in ASSETS}
 
 
 class Step(NamedTuple):
-    """One record that is due. `stopped`: it doesn't happen, since its withdrawal was held; `ours`: the incident's, or changed by it."""
+    """One record that is due. `stopped`: it doesn't happen, since its withdrawal was held; `ours`: the attack's or failure's, or changed by it."""
 
     record: Record
     ours: bool
@@ -59,7 +59,8 @@ class Stage:
     def records(self) -> Iterator[Record]:
         """All records in order of time; draws the honest ones once."""
         for step in self.steps():
-            yield step.record
+            if not step.stopped:
+                yield step.record
 
     def steps(self, is_held: Callable[[str], bool] = never_held) -> Iterator[Step]:
         """The same with what they mean; asks about a withdrawal just before its next step. Stopped steps come too, marked."""
@@ -85,12 +86,19 @@ class Stage:
     def _own(self, planned: Planned, is_held: Callable[[str], bool]) -> Step:
         record = planned.record
         if record.topic == "balances":
-            fixed_minor = minor_of(str(record.value["asset"]), record.value["amount"])
-            self._taken_minor[record.key] = self._known.levels_minor.get(record.key, fixed_minor) - fixed_minor
+            return self._fund(record)
         step = self._gate(record, planned.sends, planned.loss, is_held)
         if planned.sends and not step.stopped:
             self._take(record)
-        return step._replace(ours=True)
+        return step._replace(ours=not planned.honest)
+
+    def _fund(self, record: Record) -> Step:
+        """A wallet is filled up, so that it holds at least so much; one that holds more stays as it is: it would look drained."""
+        fixed_minor = minor_of(str(record.value["asset"]), record.value["amount"])
+        level_minor = self._known.levels_minor.get(record.key, 0) - self._taken_minor.get(record.key, 0)
+        missing_minor = max(fixed_minor - level_minor, 0)
+        self._taken_minor[record.key] = self._taken_minor.get(record.key, 0) - missing_minor
+        return Step(record, ours=False, sends=False, loss=None, stopped=missing_minor == 0)
 
     def _of_others(self, record: Record, is_held: Callable[[str], bool]) -> Step:
         if record.topic == "balances":

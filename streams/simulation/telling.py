@@ -23,11 +23,12 @@ class Part(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """One record to come. `sends`: assets leave with it; `loss`: what of them is loss."""
+    """One record to come. `sends`: assets leave with it; `loss`: what of them is loss; `honest`: no part of the attack or failure."""
 
     record: Record
     sends: bool = False
     loss: Part | None = None
+    honest: bool = False
 
 
 class Teller:

@@ -274,8 +274,8 @@ def test_events_of_wallets_and_accounts_reach_the_core() -> None:
     assert {value["device_id"] for value in added} >= {value["device_id"] for value in asked.values() if "device_id" in value}
 
 
-def test_the_wallet_holds_what_the_file_says_less_what_was_taken() -> None:
-    scenario = told('action = "balance"\nat_seconds = -10.0\nwallet_id = "wallet-btc-hot"\namount = "50"', THEFT, f"{THEFT}\nat_seconds = 20.0")
+def test_a_wallet_is_filled_up_and_holds_that_less_what_was_taken() -> None:
+    scenario = told('action = "balance"\nat_seconds = -10.0\nwallet_id = "wallet-btc-hot"\namount = "9000000"', THEFT, f"{THEFT}\nat_seconds = 20.0")
     play = Play(scenario, ground().history.end_ms + 60_000, 1)
     stage = Stage(ground().honest, ground().known.copy())
     stage.begin(play)
@@ -287,15 +287,24 @@ def test_the_wallet_holds_what_the_file_says_less_what_was_taken() -> None:
             break
         if record.topic == "balances" and record.key == "wallet-btc-hot":
             amount = Decimal(str(record.value["amount"]))
-            if step.ours:
+            if record.value["event_id"] not in honest:
                 told_balances.append(amount)
             elif record.timestamp_ms < play.first_ms:
                 level = amount
             else:
                 told_balances.append(amount - Decimal(str(honest[record.value["event_id"]].value["amount"])) + level)
-    assert told_balances[0] == 50
-    assert told_balances[-1] == 48
+    assert told_balances[0] == 9_000_000
+    assert told_balances[-1] == 8_999_998
     assert len(told_balances) > 2
+
+
+def test_a_wallet_that_holds_more_is_left_alone() -> None:
+    play = Play(told('action = "balance"\nwallet_id = "wallet-xem-hot"\namount = "5"', THEFT), ground().history.end_ms + 60_000, 1)
+    stage = Stage(ground().honest, ground().known.copy())
+    stage.begin(play)
+    passed = list(takewhile(lambda record: record.timestamp_ms <= play.end_ms, stage.records()))
+    assert not [record for record in passed if record.topic == "balances" and str(record.value["event_id"]).startswith("test.")]
+    assert [record for record in passed if str(record.value["event_id"]).startswith("test.")]
 
 
 def test_a_price_stands_where_the_file_puts_it() -> None:

@@ -132,6 +132,17 @@ def test_pages_of_other_causes_are_false_ones() -> None:
     assert len(only.ties.pages(both.watch)) == 1
 
 
+def test_what_a_file_s_honest_phases_cause_is_not_the_incident_s() -> None:
+    theft = 'action = "outflow"\nwallet_id = "wallet-btc-hot"\namount = "1"\nloss = true'
+    # More than all wallets hold is asked for: the monitor pages for what the file calls honest.
+    odd = 'action = "withdrawals"\nat_seconds = 20.0\ncount = 1\nasset = "ETH"\namount = "9000000"\naccounts = "new"'
+    told_result = result(theft, odd)
+    assert told_result.pages_count == 1
+    assert [page.rules[0] for page in told_result.false_pages_after] == ["more_than_held"]
+    assert told_result.reviews_after >= 1
+    assert told_result.verdicts == {}
+
+
 def test_the_report_begins_with_the_answer() -> None:
     lines = list(text(result(TWICE)))
     assert lines[1].startswith("Paged in time?   Yes: 1.0 s before the first provable loss")
