@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True):
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
-    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 1_000_000
+    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
     security_changes: Annotated[int, Meta(ge=64, description="Accounts whose newest security change is known.")] = 200_000
     repeated: Annotated[int, Meta(ge=64, description="Requests remembered, to tell the same payment asked for twice.")] = 200_000
