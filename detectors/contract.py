@@ -134,3 +134,16 @@ class Windowed(Protocol):
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Own tables by name: rows in use and the limit; names that begin with "evicted" count what went too early."""
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """What a detector has beside the contract if it can fail, or if its state varies in size, so that people see both."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it failed and began afresh."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of its state when last measured."""

@@ -6,6 +6,8 @@ E. Candès, Adaptive conformal inference under distribution shift, NeurIPS 2021;
 withdrawals must not ask for more reviews than people have hours).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.contract import Arrays, Bools, Floats, Ints, Run
@@ -67,6 +69,15 @@ class Gate:
         number = int(np.count_nonzero(rising))
         for k in np.flatnonzero(rising).tolist():
             self._lanes["limit"][k] += STEP * max(float(np.sqrt(self._lanes["variance"][k])), 1e-6) / number
+
+    def keep(self, places: Sequence[int | None]) -> None:
+        """Have other lanes: for each the place that it had among the old ones, None for a new one, which opens when its scores are READY."""
+        lanes: Table = np.zeros(len(places), LANE)
+        for place, before in enumerate(places):
+            if before is not None:
+                lanes[place] = self._lanes[before]
+        self._lanes = lanes
+        self.alarms = np.zeros(len(places), np.bool_)
 
     def arrays(self) -> Arrays:
         """The whole state."""

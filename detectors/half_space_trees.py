@@ -33,12 +33,14 @@ class HalfSpaceTrees:
     Parameters
     ----------
     input_names
-        What the inputs are called that are split, the first of those given; the parts have the same names: what splits on the input add
+        What the inputs are called that are split, as the tail bins have them; the parts have the same names: what splits on the input add
         to the score, in decades.
     tail_bins
         Of those inputs, taught and stored by the lanes; read here.
     seed
         Of the splits.
+    given
+        What the inputs are called that it gets, column by column, if they aren't `input_names` first: then they are put in that order.
     """
 
     name = "half_space_trees"
@@ -46,14 +48,17 @@ class HalfSpaceTrees:
     family: Family = "multivariate"
     calibrated = True
 
-    def __init__(self, input_names: tuple[str, ...], tail_bins: TailBins, seed: int = SEED) -> None:
+    def __init__(self, input_names: tuple[str, ...], tail_bins: TailBins, seed: int = SEED, given: tuple[str, ...] = ()) -> None:
         self.part_names = input_names
+        in_place = not given or given[: len(input_names)] == input_names
+        self._columns = None if in_place else [given.index(name) for name in input_names]
         self._tail_bins = tail_bins
         self._split_input: npt.NDArray[np.uint8] = np.zeros((TREES, NODES // 2), np.uint8)
         self._split_at: Floats = np.zeros((TREES, NODES // 2))
-        columns = len(input_names)
+        by_name = np.array(sorted(range(len(input_names)), key=input_names.__getitem__), np.uint8)
         for tree in range(TREES):
-            grow_tree(np.uint64(seed + tree), self._split_input[tree], self._split_at[tree], np.empty((2, columns)))
+            grow_tree(np.uint64(seed + tree), self._split_input[tree], self._split_at[tree], np.empty((2, len(input_names))))
+            self._split_input[tree] = by_name[self._split_input[tree]]  # grown over the names in order, whatever the order of columns
         self._counts: Floats = np.zeros((TREES, NODES))
         self._decades: Floats = np.zeros((TREES, NODES))
         self._windows = np.zeros(1, np.int64)
@@ -68,7 +73,7 @@ class HalfSpaceTrees:
         calibration = self._calibration
         scores = Scores(np.empty(n), np.empty(n), np.full(n, calibration.ready), np.zeros((n, len(self.part_names))))
         score_run(
-            inputs, self._tail_bins.bins, self._split_input, self._split_at, self._decades, calibration.p_values, calibration.middle,
+            self._ordered(inputs), self._tail_bins.bins, self._split_input, self._split_at, self._decades, calibration.p_values, calibration.middle,
             scores.value, scores.p_value, scores.parts,
         )  # fmt: skip
         return scores
@@ -76,7 +81,9 @@ class HalfSpaceTrees:
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
         """Count the block's taught observations; calibrate on all its scores once there is a reference."""
         values = np.empty(len(block))
-        swapped = learn_block(inputs, self._tail_bins.bins, teach, self._split_input, self._split_at, self._counts, self._decades, WINDOW, values)
+        swapped = learn_block(
+            self._ordered(inputs), self._tail_bins.bins, teach, self._split_input, self._split_at, self._counts, self._decades, WINDOW, values
+        )
         if self._windows[0] > 0:
             self._calibration.learn(values, teach)
         self._windows[0] += int(swapped)
@@ -100,6 +107,9 @@ class HalfSpaceTrees:
     def restore(self, arrays: Arrays) -> None:
         """Take over a state; ValueError if it doesn't fit."""
         restore_together(arrays, _Trees(self._own()), self._calibration)
+
+    def _ordered(self, inputs: Floats) -> Floats:
+        return inputs if self._columns is None else np.ascontiguousarray(inputs[:, self._columns])
 
     def _own(self) -> Arrays:
         return {"counts": self._counts, "decades": self._decades, "windows": self._windows}

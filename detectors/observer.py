@@ -1,14 +1,16 @@
-"""The observer: what a withdrawal looks like beside its account's, its address's and everybody's past, as 17 numbers in [0, 1).
+"""The observer: what a withdrawal looks like beside its account's, its address's and everybody's past, as 25 numbers in [0, 1).
 
-Knows no labels and decides nothing. The loops are in `detectors.observer_kernel`; called by `detectors.panel`, made by the registry.
+A 26th is the p-value that the account lane gives the same withdrawal. Decides nothing. Scores both lanes in its pass, since each withdrawal's evidence is an input of the next. The loops are in `detectors.observer_kernel`; called by `detectors.panel`, made by the registry.
 
 Facts (serials, last seen, decayed counts and sums of hours and a day, evidence, pair counts) take every observation at once; baselines
 (moments, 28-day rates, maxima, gaps, hours, the limit of evidence) learn at the end of a block. Counts and sums are decayed, not
-windowed: one of age t weighs exp(-t/1 h) or exp(-t/24 h).
+windowed, by definition: one of age t weighs exp(-t/1 h) or exp(-t/24 h). The first 17 inputs are always known; of the later ones 0 means unknown, and
+at least 1e-6 known and nothing at all. What an account uses (devices, networks, countries, API keys) is counted in the pair table by 31-bit
+digests: two of one account's things are taken for one with a chance of 5e-10. A withdrawal moves the baselines with weight 1 - p, p the
+account lane's chance of fraud, so that a suspicious one teaches little.
 
-Evidence of an account is the excess of its withdrawals' surprise (the five largest among the first 15 inputs, by the tail bins of the
-surprise detector) over the limit that 3 % exceed, summed with decay over 12 hours and 7 days; the two inputs made from it are left out
-of it, or evidence would feed itself.
+Evidence of an account (12 hours, 7 days) and of an address (24 hours) is the excess of the account lane's logits over the limit that 3 % exceed,
+summed with decay.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""One pass over a run that turns withdrawals into the 17 inputs, and one over a block that teaches the baselines. Compiled.
+"""One pass over a run that turns withdrawals into the 26 inputs and both lanes' scores, and one over a block that teaches the baselines. Compiled.
 
 The meaning of the fields is in `detectors.observer`, which alone calls this. Its plain twin is in tests/unit/test_detector_observer.py.
 """

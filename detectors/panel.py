@@ -38,6 +38,8 @@ class Panel:
     ----------
     detectors : tuple of Detector
         In the order of the registry.
+    lanes : Lanes
+        What the lanes share, for detectors that are made later.
     input_names : tuple of str
         Names of the observer's inputs, column by column.
     room : int
@@ -53,7 +55,7 @@ class Panel:
 
     def __init__(self, observer: Observer, lanes: Lanes, detectors: Sequence[Detector]) -> None:
         self.observer = observer
-        self._lanes = lanes
+        self.lanes = lanes
         self.detectors = tuple(detectors)
         self.input_names = Observer.INPUT_NAMES
         self.room = BLOCK_OBSERVATIONS
@@ -115,7 +117,7 @@ class Panel:
     @property
     def ordinal(self) -> int:
         """Number of the next observation since the start: labels name observations by it."""
-        return self._lanes.memory.next_ordinal
+        return self.lanes.memory.next_ordinal
 
     def label(self, ordinals: Ints, fraud: Bools) -> int:
         """Learn from labels, int64 [m] and bool [m], in the order in which they arrive; how many observations were still remembered.
@@ -127,7 +129,7 @@ class Panel:
             raise ValueError(
                 f"labels: expected int64 [m] and bool [m], got {ordinals.dtype} {list(ordinals.shape)}, {fraud.dtype} {list(fraud.shape)}"
             )
-        return self._lanes.label(ordinals, fraud, *self.observer.filter_rows())
+        return self.lanes.label(ordinals, fraud, *self.observer.filter_rows())
 
     def unlabel(self, ordinals: Ints) -> int:
         """Revoke the labels of observations: the lanes become what they would be without them, given the observations' inputs as scored.
@@ -137,7 +139,7 @@ class Panel:
         """
         if ordinals.dtype != np.int64 or ordinals.ndim != 1:
             raise ValueError(f"ordinals: expected int64 [m], got {ordinals.dtype} {list(ordinals.shape)}")
-        return self._lanes.unlabel(ordinals, *self.observer.filter_rows())
+        return self.lanes.unlabel(ordinals, *self.observer.filter_rows())
 
     def forget(self, kind: str, rows: Rows) -> None:
         """Reset rows of evicted entities. Only between blocks: ValueError while the open block has observations."""
@@ -147,13 +149,26 @@ class Panel:
         for detector in self.detectors:
             detector.forget(kind, rows)
 
+    def replace(self, detectors: Sequence[Detector]) -> None:
+        """Have other detectors from the next observation on; those that stay are given as they are.
+
+        A new one is given the rows and the open block's observations first, so that it sees blocks whole like the others.
+        """
+        here = {id(detector) for detector in self.detectors}
+        filled = int(self._filled[0])
+        for detector in detectors:
+            if id(detector) not in here:
+                detector.reserve({kind: int(rows) for kind, rows in zip(KINDS, self._rows, strict=True)})
+                detector.fold(self._block[:filled], self._inputs[:filled])
+        self.detectors = tuple(detectors)
+
     def explain(self, name: str, parts: Floats) -> str:
         """One observation's parts of the detector `name` in words; KeyError if there is none of that name."""
         return {detector.name: detector for detector in self.detectors}[name].explain(parts)
 
     def use(self) -> dict[str, tuple[int, int]]:
         """Own tables by name: rows in use, and the limit."""
-        return self.observer.use() | self._lanes.memory.use() | {f"window_{name}": fullest for name, (fullest, _) in self._windows().items()}
+        return self.observer.use() | self.lanes.memory.use() | {f"window_{name}": fullest for name, (fullest, _) in self._windows().items()}
 
     def evicted(self) -> dict[str, int]:
         """Entries of windows that went too early because a window was full, by the name of its table in `use`."""
@@ -177,7 +192,7 @@ class Panel:
         """The whole state by name, the open block included: the live arrays, not copies."""
         state: Arrays = {f"panel.{name}": array for name, array in self._own().items()}
         state |= {f"observer.{name}": array for name, array in self.observer.arrays().items()}
-        state |= {f"lanes.{name}": array for name, array in self._lanes.arrays().items()}
+        state |= {f"lanes.{name}": array for name, array in self.lanes.arrays().items()}
         for detector in self.detectors:
             state |= {f"{detector.name}.{name}": array for name, array in detector.arrays().items()}
         return state
@@ -200,7 +215,7 @@ class Panel:
         if not 0 <= self._filled[0] <= BLOCK_OBSERVATIONS:
             raise ValueError(f"panel.filled: expected 0 to {BLOCK_OBSERVATIONS}, got {self._filled[0]}")
         self.observer.restore(parts["observer"])
-        self._lanes.restore(parts["lanes"])
+        self.lanes.restore(parts["lanes"])
         for detector in self.detectors:
             detector.restore(parts[detector.name])
         self.room = BLOCK_OBSERVATIONS - int(self._filled[0])

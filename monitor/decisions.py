@@ -9,7 +9,7 @@ from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
-from monitor.findings import RULES, Finding, Subject
+from monitor.findings import Finding, Subject, rule_of
 from monitor.marks import MarkState
 from monitor.money import parse_amount, print_amount
 from monitor.outbox import Outbox
@@ -122,7 +122,7 @@ class Decisions:
         state = self.state
         totals = state.totals.findings
         totals[finding.rule] = totals.get(finding.rule, 0) + 1
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         if not rule.incident:
             return None
         incidents, policy, now_ms = state.incidents, state.policy, state.clock.now_ms
@@ -203,7 +203,7 @@ class Decisions:
         known = msgspec.structs.replace(known, incident_id=incident_id)
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
         review: ReviewTold | None = "severe"
-        if opinion is not None and all(RULES[finding.rule].statistical for finding in findings):
+        if opinion is not None and all(rule_of(finding.rule).statistical for finding in findings):
             review = opinion.review
         return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from detectors.contract import BLOCK_OBSERVATIONS
+from detectors.registry import PlugIns, none_installed
 from monitor.contracts.journal import (
     AccountEventEntry,
     BalanceEntry,
@@ -99,11 +100,14 @@ class Engine:
         SHA-256 of the journal's first entry, hexadecimal.
     quarantines
         By offset: "entry" leaves an entry out whole (its source position counts as read), "detectors" keeps its withdrawal from them.
+    plug_ins
+        Finds the detectors of others that a policy names.
     """
 
-    def __init__(self, journal_id: str, quarantines: Mapping[int, Scope] | None = None) -> None:
+    def __init__(self, journal_id: str, quarantines: Mapping[int, Scope] | None = None, plug_ins: PlugIns = none_installed) -> None:
         self.journal_id = journal_id
         self.quarantines: Mapping[int, Scope] = quarantines or {}
+        self.plug_ins = plug_ins
         self.next_offset = 0
         self.careful_until = 0
         self.failing_offset: int | None = None
@@ -320,7 +324,7 @@ class Engine:
     def _term(self, entry: TermEntry) -> None:
         """A worker became the core's owner: its policy decides from here on."""
         if self._state is None:
-            self._install(State(entry.policy))
+            self._install(State(entry.policy, self.plug_ins))
         state = self.state
         refused = state.configure(entry.policy)
         state.term, state.partitions = entry.term, entry.partitions
@@ -383,10 +387,10 @@ class Engine:
         return freeze(self.state, self.journal_id, self.next_offset, self.previous_sha256)
 
     @classmethod
-    def thaw(cls, frozen: Frozen, quarantines: Mapping[int, Scope] | None = None) -> "Engine":
+    def thaw(cls, frozen: Frozen, quarantines: Mapping[int, Scope] | None = None, plug_ins: PlugIns = none_installed) -> "Engine":
         """The engine that goes on where `freeze` was called, as if never stopped."""
-        engine = cls(frozen.header.journal_id, quarantines)
+        engine = cls(frozen.header.journal_id, quarantines, plug_ins)
         engine.next_offset = frozen.header.next_offset
         engine.previous_sha256 = frozen.header.previous_sha256
-        engine._install(thaw(frozen))
+        engine._install(thaw(frozen, plug_ins))
         return engine

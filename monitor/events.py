@@ -31,7 +31,7 @@ from monitor.coverage import coverage
 from monitor.decided import Decided
 from monitor.decisions import Decisions
 from monitor.doubts import TOPICS
-from monitor.findings import RULES, Finding, Subject
+from monitor.findings import Finding, Subject, rule_of
 from monitor.funds import Funds
 from monitor.payouts import Payouts
 from monitor.policy import PROVIDERS_MAX
@@ -76,7 +76,7 @@ class Events:
         amount_minor = self.decisions.minor(event.asset, event.amount)
         known = msgspec.structs.replace(self.payouts.first(event, amount_minor), observation=observation)
         told = self.requests.findings(event, known, amount_minor)
-        findings = tuple(finding for finding in told if RULES[finding.rule].verdict == "HOLD")
+        findings = tuple(finding for finding in told if rule_of(finding.rule).verdict == "HOLD")
         known, watched = self._milder(known, tuple(finding for finding in told if finding not in findings))
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
@@ -101,14 +101,14 @@ class Events:
         watched = []
         for finding in findings:
             incident_id = self.decisions.finding(msgspec.structs.replace(finding, subject=None))
-            if RULES[finding.rule].verdict == "WATCH":
+            if rule_of(finding.rule).verdict == "WATCH":
                 watched.append(ReasonGiven(finding.rule, finding.detail))
                 known = msgspec.structs.replace(known, incident_id=incident_id)
         return known, tuple(watched)
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion, watched: tuple[ReasonGiven, ...]) -> Known:
         for finding in self._odd(event, opinion, None):
-            if RULES[finding.rule].verdict == "WATCH":  # an alarm over many withdrawals; what is odd by itself is a review, not an incident
+            if rule_of(finding.rule).verdict == "WATCH":  # an alarm over many withdrawals; what is odd by itself is a review, not an incident
                 known = msgspec.structs.replace(known, incident_id=self.decisions.finding(finding))
         return self.decisions.verdict(
             event.withdrawal_id, known, "WATCH", (*watched, *opinion.reasons), event.occurred_at_ms, opinion.p_value, opinion.review

@@ -74,6 +74,11 @@ RULES: dict[str, Rule] = {
 }
 
 
+def rule_of(name: str) -> Rule:
+    """The rule of that name; of a detector beside ours, which has no row, an opinion that asks for a review and opens no alarm of its own."""
+    return RULES.get(name) or Rule(f"Unusual by the detector {name}", "warning", "unauthorized_access", statistical=True)
+
+
 class Subject(msgspec.Struct, frozen=True):
     """The assets that a finding is about; `mark_id` names the loss, so that one loss is marked once."""
 

@@ -36,11 +36,13 @@ class SourceUse(NamedTuple):
 
 
 class DetectorUse(NamedTuple):
-    """One detector: its state, the observations it has scored, and the core's time of its last run (0: never)."""
+    """One detector. `last_run_ms` is the core's time of its last run (0: never); `state_bytes` is 0 unless the size of its state varies."""
 
     state: DetectorState
     observations: int
     last_run_ms: int
+    restarts: int = 0
+    state_bytes: int = 0
 
 
 class LayerFigures(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, Incident, Severity
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import RULES, Finding
+from monitor.findings import Finding, rule_of
 
 RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
 NAMES_MAX = 10_000  # distinct withdrawals and accounts counted per incident; beyond it the counts are lower bounds
@@ -60,7 +60,7 @@ class Incidents:
         """Put a finding into the incident that shares a key with it within the window, or into a new one; says whether it is new."""
         incident = self._shared(finding, now_ms, window_ms)
         opened = incident is None
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         if incident is None:
             incident = IncidentState(new_id, rule.severity, rule.cause, rule.title, finding.detail, now_ms, finding.at_ms, finding.at_ms, now_ms)
             self.by_id[new_id] = incident
@@ -82,7 +82,7 @@ class Incidents:
         return None
 
     def _count(self, incident: IncidentState, finding: Finding, now_ms: int) -> None:
-        rule = RULES[finding.rule]
+        rule = rule_of(finding.rule)
         incident.findings += 1
         incident.last_finding_at_ms = now_ms
         incident.first_event_at_ms = min(incident.first_event_at_ms, finding.at_ms)

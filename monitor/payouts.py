@@ -10,7 +10,7 @@ from monitor.contracts.outflows import Outflow
 from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
-from monitor.findings import RULES, Finding, Subject
+from monitor.findings import Finding, Subject, rule_of
 from monitor.lifecycle import is_first_send, learn, oddities
 from monitor.requests import Requests
 from monitor.state import State
@@ -121,7 +121,7 @@ class Payouts:
 
     def _found(self, withdrawal_id: str, known: Known, findings: list[Finding]) -> Known:
         """Hold for those that ask for it; the others go to their incidents."""
-        held = tuple(finding for finding in findings if RULES[finding.rule].verdict == "HOLD")
+        held = tuple(finding for finding in findings if rule_of(finding.rule).verdict == "HOLD")
         for finding in findings:
             if finding not in held:
                 self.decisions.finding(finding)

@@ -1,10 +1,10 @@
 """The picture that the core shows of itself, drawn from its state between two entries. Reads only; called by `monitor.engine`."""
 
-from detectors.contract import BLOCK_OBSERVATIONS
+from detectors.contract import BLOCK_OBSERVATIONS, Fallible
 from monitor.budget import ASKED_MAX, OVERFLOW_MAX
 from monitor.coverage import asset_figures, figures, layer_figures
 from monitor.doubts import DOUBTS_MAX
-from monitor.gauges import DetectorUse, Gauges, SourceUse, TableUse
+from monitor.gauges import DetectorState, DetectorUse, Gauges, SourceUse, TableUse
 from monitor.sources import Source
 from monitor.state import State
 
@@ -95,8 +95,7 @@ def _detectors(state: State) -> dict[str, DetectorUse]:
     observations = (scoring.blocks + 1) * BLOCK_OBSERVATIONS - scoring.panel.room
     use = {}
     for detector in scoring.panel.detectors:
-        ready = scoring.ready.get(detector.name, False)
-        use[detector.name] = DetectorUse(
-            "OFF" if detector.name in scoring.off else "READY" if ready else "WARMING", observations, scoring.last_run_ms
-        )
+        warm: DetectorState = "READY" if scoring.ready.get(detector.name, False) else "WARMING"
+        beside = (detector.restarts, detector.state_bytes) if isinstance(detector, Fallible) else (0, 0)
+        use[detector.name] = DetectorUse("OFF" if detector.name in scoring.off else warm, observations, scoring.last_run_ms, *beside)
     return use

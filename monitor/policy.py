@@ -50,7 +50,7 @@ class Limits(msgspec.Struct, frozen=True):
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
-    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 1_000_000
+    remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
     security_changes: Annotated[int, Meta(ge=64, description="Accounts whose newest security change is known.")] = 200_000
     repeated: Annotated[int, Meta(ge=64, description="Requests remembered, to tell the same payment asked for twice.")] = 200_000
@@ -79,6 +79,33 @@ class Thresholds(msgspec.Struct, frozen=True):
     ] = "10000000"
 
 
+EstimatorName = Annotated[
+    str, Meta(pattern=r"^[a-z_]+[.][A-Za-z0-9]+$", max_length=128, description="An estimator of river with its module, as anomaly.HalfSpaceTrees.")
+]
+Parameters = Annotated[
+    dict[str, bool | int | float | str], Meta(description="Parameters of the estimator, as river calls them; those not given are river's defaults.")
+]
+
+
+class RiverStep(msgspec.Struct, frozen=True):
+    """One estimator of river that prepares the inputs of the next."""
+
+    estimator: EstimatorName
+    parameters: Parameters = {}
+
+
+class RiverDetector(msgspec.Struct, frozen=True):
+    """A detector beside ours, made of river's estimators."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, description="Name of the detector, of small letters, as it stands in reasons.")
+    ]
+    estimator: EstimatorName
+    parameters: Parameters = {}
+    before: Annotated[tuple[RiverStep, ...], Meta(description="Estimators that prepare its inputs, as preprocessing.StandardScaler, in order.")] = ()
+    target: Annotated[str | None, Meta(description="The input that it judges, for the detectors of river that judge one number.")] = None
+
+
 class Budget(msgspec.Struct, frozen=True):
     """What people can do. Severe findings (a broken invariant, or marked value of at least page_base_amount) are outside of it."""
 
@@ -101,6 +128,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
     budget: Budget = Budget()
     limits: Limits = Limits()
+    river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
+    plug_ins: Annotated[
+        tuple[str, ...], Meta(max_length=8, description="Installed detectors of others that take part, by the names of their entry points.")
+    ] = ()
     actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
     label_approvals: Annotated[
         int, Meta(ge=1, le=10, description="How many people must agree on what a withdrawal was before the detectors learn it.")

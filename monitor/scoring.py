@@ -3,6 +3,7 @@
 The bridge to `detectors`: they see rows and numbers only. Decides nothing: `monitor.decisions` does. Called by `monitor.engine`.
 """
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 from zlib import adler32, crc32
@@ -12,14 +13,15 @@ import numpy as np
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Floats, Run, Scores
 from detectors.gate import Gate
 from detectors.panel import Panel
-from detectors.registry import configure, make
+from detectors.registry import Entry, PlugIns, configure, make, none_installed, remake
+from detectors.river_catalogue import Step, river_entry
 from monitor.budget import Review, Reviews
 from monitor.contracts.outputs import ReasonGiven, VerdictKind
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.entities import Table
-from monitor.findings import RULES
+from monitor.findings import rule_of
 from monitor.money import Price
-from monitor.policy import PROVIDERS_MAX, Policy
+from monitor.policy import PROVIDERS_MAX, Policy, RiverDetector
 from monitor.withdrawals import destination
 
 NAN = float("nan")
@@ -78,6 +80,17 @@ def tied_to(rule: str, event: Withdrawal) -> str:
     return f"{kind}:{name}"
 
 
+def chosen(policy: Policy) -> dict[str, RiverDetector | None]:
+    """The detectors beside ours by name, in order: what river makes them of, None for an installed one."""
+    return {**dict.fromkeys(policy.plug_ins), **{each.name: each for each in policy.river}}
+
+
+def configured(detector: RiverDetector) -> Entry:
+    """The row of a detector that the policy describes."""
+    steps = [Step(each.estimator, each.parameters) for each in detector.before]
+    return river_entry(detector.name, [*steps, Step(detector.estimator, detector.parameters)], detector.target)
+
+
 class Opinion(NamedTuple):
     """What the detectors say of one withdrawal; `verdict` is the least that they ask for.
 
@@ -108,8 +121,10 @@ class Columns(NamedTuple):
 class Scoring:
     """Tables of rows, the open run, and the panel of detectors."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, plug_ins: PlugIns = none_installed) -> None:
         limits = policy.limits
+        self._plug_ins = plug_ins
+        self._extra = chosen(policy)
         self.tables = {
             "account": Table(limits.accounts),
             "address": Table(limits.addresses),
@@ -117,29 +132,49 @@ class Scoring:
             "wallet": Table(limits.wallets),
             "provider": Table(PROVIDERS_MAX),
         }
-        self.panel: Panel = make(young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, remembered_max=limits.remembered)
+        self.panel: Panel = make(
+            young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs, remembered_max=limits.remembered,
+            extra=self._entries(self._extra),
+        )  # fmt: skip
         self.blocks = 0
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
         self.ready: dict[str, bool] = {}
         self.gathered: list[tuple[float, ...]] = []
         self.ids: list[str] = []
-        self.scopes = {detector.name: detector.scope for detector in self.panel.detectors}
-        self.calibrated = tuple(detector.name for detector in self.panel.detectors if detector.calibrated)
-        self.alarms = tuple(detector.name for detector in self.panel.detectors if not detector.calibrated)
+        self._sort_detectors()
         self.gate = Gate(len(self.calibrated))
         self.reviews = Reviews()
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
-        """Take a new term's policy."""
+        """Take a new term's policy. Of the detectors beside ours, those that it describes as before go on, others begin WARMING."""
         self.thresholds, self.budget = policy.thresholds, policy.budget
         self.off = frozenset(policy.rules_off)
         limits = policy.limits
         configure(self.panel, young_address_ms=policy.thresholds.young_address_ms, pairs_max=limits.pairs)
+        extra = chosen(policy)
+        if extra != self._extra:
+            kept = [name for name, what in extra.items() if self._extra.get(name) == what]
+            remake(self.panel, self._entries(extra), kept, policy.thresholds.young_address_ms)
+            self._extra = extra
+            before = self.calibrated
+            self._sort_detectors()
+            self.gate.keep([before.index(name) if name in before and name not in set(extra) - set(kept) else None for name in self.calibrated])
         self.tables["asset"].limit = max(64, 2 * len(policy.assets))
         for kind, limit in (("account", limits.accounts), ("address", limits.addresses), ("wallet", limits.wallets)):
             self.tables[kind].limit = limit
+
+    def _sort_detectors(self) -> None:
+        """Which detectors take part in fusion and gate, and which alarm by a threshold."""
+        detectors = self.panel.detectors
+        self.scopes = {detector.name: detector.scope for detector in detectors}
+        self.calibrated = tuple(detector.name for detector in detectors if detector.calibrated)
+        self.alarms = tuple(detector.name for detector in detectors if not detector.calibrated)
+
+    def _entries(self, extra: Mapping[str, RiverDetector | None]) -> list[Entry]:
+        """Rows of the detectors beside ours. Raises ValueError if one isn't installed here."""
+        return [self._plug_ins(name) if what is None else configured(what) for name, what in extra.items()]
 
     @property
     def room(self) -> int:
@@ -220,7 +255,7 @@ class Scoring:
         if hold and not lanes:  # odd beyond doubt, though many were lately: the limits are above it
             lanes = [min(self.calibrated, key=lambda name: (float(scores[name].p_value[at]), name))]
         lanes.sort(key=lambda name: (float(scores[name].p_value[at]), name))
-        verdict: VerdictKind = "HOLD" if hold or any(RULES[name].verdict == "HOLD" for name in raised) else "WATCH"
+        verdict: VerdictKind = "HOLD" if hold or any(rule_of(name).verdict == "HOLD" for name in raised) else "WATCH"
         keys = tuple(sorted({self._entity(name, seen) for name in (*raised, *lanes)}))
         review = self.reviews.ask(withdrawal_id, keys, 1.0 if fused is None else fused, self.gate.newest_ms, self.budget)
         if review != "joined":

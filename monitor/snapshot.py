@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from detectors.registry import PlugIns, none_installed
 from monitor.budget import Bucket, Overflow, Review
 from monitor.doubts import Doubt
 from monitor.held import WalletBalance
@@ -216,18 +217,18 @@ def _small(state: State) -> Small:
     )
 
 
-def thaw(frozen: Frozen) -> State:
+def thaw(frozen: Frozen, plug_ins: PlugIns = none_installed) -> State:
     """The state that was frozen. Raises SnapshotRefusedError if its parts don't fit together."""
     try:
-        return _thaw(frozen)
+        return _thaw(frozen, plug_ins)
     except (msgspec.MsgspecError, ValueError, KeyError) as error:
         raise SnapshotRefusedError(f"its parts don't fit: {error}") from error
 
 
-def _thaw(frozen: Frozen) -> State:
+def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
     small = msgspec.json.decode(frozen.small, type=Small)
     columns, arrays = frozen.columns, frozen.arrays
-    state = State(small.policy)
+    state = State(small.policy, plug_ins)
     state.term, state.partitions, state.clock, state.totals = small.term, small.partitions, small.clock, small.totals
     sources = state.sources
     sources.restore(small.sources)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from detectors.registry import PlugIns, none_installed
 from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
 from monitor.doubts import Doubts
@@ -58,7 +59,7 @@ class Provider(msgspec.Struct, frozen=True):
 class State:
     """The parts of the core's state. `scoring` and `policy` exist from the first term on, which is the journal's first entry."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, plug_ins: PlugIns = none_installed) -> None:
         self.policy = policy
         self.term = ""
         self.partitions: Mapping[str, int] = {}
@@ -67,7 +68,7 @@ class State:
         self.sources = Sources()
         self.event_ids = EventIds(policy.limits.event_ids)
         self.retried: dict[str, None] = {}
-        self.scoring = Scoring(policy)
+        self.scoring = Scoring(policy, plug_ins)
         self.withdrawals = Withdrawals()
         self.outflows = Outflows()
         self.doubts = Doubts()

@@ -223,6 +223,18 @@ def _detectors(g: Gauges) -> list[Row]:
             {(n,): float(u.observations) for n, u in detectors.items()},
         ),
         (
+            "detector_restarts",
+            "Times that the detector failed and began afresh.",
+            ["detector"],
+            {(name,): float(use.restarts) for name, use in detectors.items()},
+        ),
+        (
+            "detector_state_bytes",
+            "Size of the detector's state when last measured; 0 if it doesn't vary.",
+            ["detector"],
+            {(name,): float(use.state_bytes) for name, use in detectors.items()},
+        ),
+        (
             "detector_last_run_timestamp_seconds",
             "The core's time when the detector last scored something; 0: never.",
             ["detector"],

@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterable
+from functools import partial
 from typing import Any, Literal
 
 import faust
@@ -29,6 +30,7 @@ from streams.health import Condition, Health
 from streams.intake import IntakeWorker
 from streams.kafka import Kafka, wait_for_broker
 from streams.metrics import Metrics
+from streams.plug_ins import installed
 from streams.positions import PositionReader
 from streams.refusals import RefusedError
 from streams.secrets import Secrets
@@ -48,7 +50,9 @@ COLLECTION_THRESHOLDS = (50_000, 20, 1_000)
 SWITCH_INTERVAL_S = 0.0005  # a snapshot is encoded in a thread: the loop waits for the interpreter ten times shorter than by default
 FAUST_STOP_TIMEOUT_S = 5.0  # it carries nothing that isn't carried again
 
-ENGINE = Machine(fresh=Engine, thaw=Engine.thaw, encode=encode, decode=decode, read_header=read_header)
+ENGINE = Machine(
+    fresh=partial(Engine, plug_ins=installed), thaw=partial(Engine.thaw, plug_ins=installed), encode=encode, decode=decode, read_header=read_header
+)
 
 
 def run_worker(settings: Settings, role: Role, secrets: Secrets | None = None) -> int:

@@ -22,6 +22,7 @@ from monitor.intake import Intake
 from monitor.policy import Policy
 from monitor.version import ENGINE_VERSION
 from streams.output_hash import OutputHash, record_digest
+from streams.plug_ins import installed
 from streams.replay_lines import BadLine, FileRefusedError, ReplayLines, ReplayRecord
 from streams.settings import IntakeSettings, Settings
 from streams.summary import Story, Summary, lines
@@ -226,7 +227,7 @@ class Fold:
         """Fold the next entries."""
         if self._engine is None or self._outputs is None:
             journal_id = sha256(batch[0]).hexdigest()
-            self._engine = Engine(journal_id, self._quarantined)
+            self._engine = Engine(journal_id, self._quarantined, installed)
             self._engine.careful_until = self._careful_until
             self._outputs = Outputs(journal_id, files)
         engine = self._engine

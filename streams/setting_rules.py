@@ -7,9 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+from detectors.contract import BLOCK_OBSERVATIONS
+from detectors.lanes import Lanes
+from detectors.registry import Parts, check_names
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
 from monitor.findings import RULES
+from monitor.scoring import configured
 from monitor.signatures import public_key
+from streams.plug_ins import installed, names
 from streams.setting_fields import nearest
 from streams.settings import KafkaSettings, Settings
 
@@ -158,6 +163,34 @@ def _rules(settings: Settings) -> Iterator[str]:
             yield f"policy.rule_modes.{rule} sets the mode of a rule that policy.rules_off turns off; one of them must go."
 
 
+def _detectors(settings: Settings) -> Iterator[str]:
+    """Each is made once here: what river refuses, and what can't keep the contract at first sight, is refused before the worker starts."""
+    policy = settings.policy
+    parts = Parts(Lanes(BLOCK_OBSERVATIONS), policy.thresholds.young_address_ms)
+    entries = []
+    for index, detector in enumerate(policy.river):
+        entries.append(configured(detector))
+        try:
+            entries[-1].make(parts)
+        except ValueError as error:
+            why = str(error).removeprefix(f"{detector.name}: ")
+            yield f"policy.river.{index} ({detector.name}) can't be used: {why}" + ("" if why.endswith("?") else ".")
+            return
+    for name in policy.plug_ins:
+        try:
+            entries.append(installed(name))
+        except ValueError as error:
+            yield f"policy.plug_ins can't be used: {error}; installed are {', '.join(names()) or 'none'}."
+            return
+    for entry in entries:
+        if entry.name in RULES:
+            yield f"policy.river or policy.plug_ins calls a detector {entry.name}, which is the name of a rule; it needs one of its own."
+    try:
+        check_names(entries)
+    except ValueError as error:
+        yield f"policy.river and policy.plug_ins must have names of their own: {error}."
+
+
 def _actors(settings: Settings) -> Iterator[str]:
     policy = settings.policy
     for name, actor in policy.actors.items():
@@ -192,5 +225,6 @@ def _limits(settings: Settings) -> Iterator[str]:
 
 
 RELATIONS: tuple[Callable[[Settings], Iterator[str]], ...] = (
-    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _actors, _waits, _limits,
+    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _detectors, _actors, _waits,
+    _limits,
 )  # fmt: skip

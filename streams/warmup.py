@@ -13,11 +13,12 @@ from monitor.engine import Engine
 from monitor.policy import Policy
 from monitor.snapshot import decode, encode
 from monitor.version import ENGINE_VERSION
+from streams.plug_ins import installed
 
 
 def warm_up(policy: Policy) -> None:
     """Fold a block of withdrawals under `policy`, and take its state through a snapshot."""
-    engine = Engine("0" * 64)
+    engine = Engine("0" * 64, plug_ins=installed)
     asset = next(iter(policy.assets))
     journal = [
         entries.term("warm-up", ENGINE_VERSION, policy, {"withdrawals": 1}, 0),
@@ -25,7 +26,7 @@ def warm_up(policy: Policy) -> None:
         *(_withdrawal(number, asset) for number in range(BLOCK_OBSERVATIONS + 1)),
     ]
     engine.fold(0, journal)
-    Engine.thaw(decode(encode(engine.freeze())))
+    Engine.thaw(decode(encode(engine.freeze())), plug_ins=installed)
 
 
 def _withdrawal(number: int, asset: str) -> bytes:

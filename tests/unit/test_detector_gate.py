@@ -145,3 +145,15 @@ def test_a_restored_gate_goes_on() -> None:
     second.restore({name: array.copy() for name, array in first.arrays().items()})
     late = alarms_of(second, run[10_240:], values[10_240:], p_values[10_240:], ready[10_240:], 50.0, 256)
     assert early + [10_240 + at for at in late] == found
+
+
+def test_lanes_that_stay_keep_their_limits_wherever_they_go() -> None:
+    run, values, p_values, ready = stream(9, 20_000, 4_000.0)
+    gate = Gate(3)
+    alarms_of(gate, run, values, p_values, ready, 50.0, 256)
+    before = gate.arrays()["lanes"].reshape(3, -1).copy()
+    gate.keep([2, None, 0])
+    after = gate.arrays()["lanes"].reshape(3, -1)
+    assert after[0].tobytes() == before[2].tobytes() and after[2].tobytes() == before[0].tobytes()
+    assert not after[1].any()
+    assert gate.newest_ms == int(run["time_ms"].max())

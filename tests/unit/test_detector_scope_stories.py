@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from detectors import checks
 from detectors.batch_accounts import BatchAccounts
 from detectors.contract import Detector
 from detectors.first_seen_rate import FirstSeenRate
+from detectors.lanes import Lanes
 from detectors.outflow import Outflow
 from detectors.provider_shift import ProviderShift
+from detectors.registry import DETECTORS, Parts
 from detectors.shared_origin import SharedOrigin
 from detectors.young_address_payers import YoungAddressPayers
-from tests.contract import detector_checks
 from tests.unit import detector_runs
 from tests.unit.scope_stories import (
     DAY_MS,
     HOUR_MS,
     INPUTS,
     MINUTE_MS,
+    NAMES,
     ROWS,
     Event,
     Exchange,
@@ -154,9 +157,9 @@ def test_honest_crowds_alarm_hardly_anybody(seasoned: Seasoned, what: str, name:
     assert false <= FALSE.get((what, name), 0)
 
 
-@pytest.mark.parametrize("check", detector_checks.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", MAKES)
-def test_detectors_keep_the_contract_with_devices_networks_keys_and_batches(name: str, check: detector_checks.Check) -> None:
+def test_detectors_keep_the_contract_with_devices_networks_keys_and_batches(name: str, check: checks.Check) -> None:
     exchange = Exchange(7)
     events = exchange.honest(3 * DAY_MS + 12 * HOUR_MS, pace=0.25)
     events += takeover(exchange, accounts=30, addresses=3, lasts_ms=HOUR_MS, shared="device", batch=5)
@@ -165,7 +168,12 @@ def test_detectors_keep_the_contract_with_devices_networks_keys_and_batches(name
     for kind, count in detector_runs.ROWS.items():
         run[kind] %= count
     teach = np.random.default_rng(7).random(len(run)) < 0.9
-    check(MAKES[name], detector_checks.Story(run, given.inputs, teach))
+    entry = {entry.name: entry for entry in DETECTORS}[name]
+
+    def made(names: tuple[str, ...]) -> Detector:
+        return entry.make(Parts(Lanes(1024), 3 * DAY_MS, names))
+
+    assert not checks.outcome(check, made, checks.Story(run, given.inputs, teach, NAMES))
 
 
 def test_words(seasoned: Seasoned) -> None:
