@@ -136,7 +136,17 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("decades", "words"), [(0.0, "1 in 1"), (1.0, "1 in 10"), (2.5, "1 in 320"), (4.97, "1 in 93,000"), (7.99, "1 in 98,000,000")]
+    ("decades", "words"),
+    [
+        (0.0, "1 in 1"),
+        (1.0, "1 in 10"),
+        (2.5, "1 in 320"),
+        (4.97, "1 in 93,000"),
+        (7.99, "1 in 98,000,000"),
+        (9.0, "1 in 10^9"),
+        (308.7, "1 in 10^308"),
+        (1e6, "1 in 10^1000000"),
+    ],
 )
 def test_rarities_in_words(decades: float, words: str) -> None:
     assert one_in(decades) == words
