@@ -138,7 +138,7 @@ def test_what_a_file_s_honest_phases_cause_is_not_the_incident_s() -> None:
     odd = 'action = "withdrawals"\nat_seconds = 20.0\ncount = 1\nasset = "ETH"\namount = "9000000"\naccounts = "new"'
     told_result = result(theft, odd)
     assert told_result.pages_count == 1
-    assert [page.rules[0] for page in told_result.false_pages_after] == ["more_than_held"]
+    assert ["more_than_held" in page.rules for page in told_result.false_pages_after] == [True]
     assert told_result.reviews_after >= 1
     assert told_result.verdicts == {}
 
