@@ -16,12 +16,16 @@ from detectors.words import HOUR_MS
 WINDOW_MS = 2 * HOUR_MS
 VALUE = 3
 """Place of the statistic of value."""
+ACCOUNTS = 1
+"""Place of the number of accounts among the parts."""
+ACCOUNTS_MIN = 3
+"""A business that pays its people, or two, isn't a theft from many."""
 
 
 class BatchAccounts:
     """The withdrawals of a batch, as far as it is known when they are requested; WARMING for 2,048 observations and a day.
 
-    p-value 1 where no batch is known: a batch that forms at signing time isn't seen here but by the detectors of addresses, origins and
+    p-value 1 where no batch is known, or it has fewer than three accounts: a batch that forms at signing time isn't seen here but by the detectors of addresses, origins and
     first-seen rates. A batch's withdrawals count for 2 hours. Parts: the statistic that decided (0 accounts, 1 evidence, 2 fresh addresses, 3 value, 4 accounts and evidence), accounts,
     the usual 99 % of accounts, withdrawals, the summed evidence in nats, what one withdrawal has usually, withdrawals to addresses first seen within
     the hour, and how many were to be expected. What may not teach, and what is itself below 1 in 10,000, teaches ten times slower.
@@ -48,7 +52,10 @@ class BatchAccounts:
         fresh: Bools = self._inputs.young_address(inputs) >= FRESH_MIN
         members = run["account"].astype(np.int64)
         p_values = self._inputs.account_p_value(inputs)
-        return self._crowd.fold(run["time_ms"], run["batch"], members, np.ones(n, np.bool_), p_values, fresh, levels)
+        scores = self._crowd.fold(run["time_ms"], run["batch"], members, np.ones(n, np.bool_), p_values, fresh, levels)
+        few = scores.parts[:, ACCOUNTS] < ACCOUNTS_MIN
+        scores.value[few], scores.p_value[few] = 0.0, 1.0
+        return scores
 
     def learn(self, block: Run, inputs: Floats, teach: Bools) -> None:
         """Teach what batches are like."""

@@ -65,7 +65,7 @@ class Gate:
 
     def count(self) -> None:
         """The observation that `next` returned counts: limits rise, by one step in all; of lanes that alarmed, else of all."""
-        rising = self.alarms if self.alarms.any() else self._lanes["open"] == 1
+        rising = self.alarms if self.alarms.any() else self._lanes["open"] > 0
         number = int(np.count_nonzero(rising))
         for k in np.flatnonzero(rising).tolist():
             self._lanes["limit"][k] += STEP * max(float(np.sqrt(self._lanes["variance"][k])), 1e-6) / number

@@ -6,14 +6,17 @@ from detectors.compiled import inlined, kernel
 from detectors.contract import Bools, Floats, Ints
 from detectors.tables import Table
 
-STEP = 0.2
+STEP = 0.4
 """A limit moves by this many standard deviations of its lane's scores per alarm: adaptive conformal inference (Gibbs, Candès, NeurIPS 2021)."""
 DRIFT_MS_MAX = 3_600_000
 """Of a longer silence only an hour lowers the limits: what nobody scored can't be what the budget was saved for."""
-MOMENT_STEP_MIN = 0.001
+MOMENT_STEP_MIN = 0.00002
+"""A scale of days: where it follows a rush of hours, what the limits rose in it is not what they fall by after it."""
 DEVIATIONS_MAX = 4.0
 """An observation moves a lane's moments as if it were at most so many deviations away: an attack must not widen the scale that judges it."""
 DEVIATION_MIN = 1e-6
+OPEN, AT_CAP = 1, 2
+"""A lane that is 0 isn't open yet; one at the cap met a score above its limit that was too likely, and stands there until one is unlikely enough."""
 
 
 @inlined
@@ -48,9 +51,13 @@ def next_alarm(
     for i in range(start, time_ms.size):
         passed_ms = float(min(max(time_ms[i] - newest[0], 0), DRIFT_MS_MAX)) if newest[0] > 0 else 0.0
         newest[0] = max(newest[0], time_ms[i])
-        asked = 0
+        # A lane whose limit can't fall any more can't use its share of the aim: what it scores there is likelier than may be let through. The others
+        # get it.
+        asked = falling = 0
         for k in range(lanes.size):
             asked += 1 if ready[i, k] else 0
+            falling += 1 if ready[i, k] and lanes[k]["open"] != AT_CAP and (lanes[k]["open"] == 0 or lanes[k]["limit"] > lanes[k]["mean"]) else 0
+        sharing = falling if falling > 0 else asked
         found = forced[i]
         for k in range(lanes.size):
             lane = lanes[k]
@@ -59,10 +66,15 @@ def next_alarm(
                 lane["highest"] = max(lane["highest"], values[i, k]) if lane["n"] > 0.0 else values[i, k]
             else:
                 if lane["open"] == 0:
-                    lane["open"] = 1
+                    lane["open"] = OPEN
                     lane["limit"] = max(lane["highest"], lane["mean"]) if lane["n"] > 0.0 else values[i, k]
-                lane["limit"] = max(lane["limit"] - STEP * deviation(lane) * aim_per_ms * passed_ms / asked, lane["mean"])
-                alarms[k] = values[i, k] > lane["limit"] and p_values[i, k] <= p_value_max
+                if lane["open"] == OPEN:
+                    lane["limit"] = max(lane["limit"] - STEP * deviation(lane) * aim_per_ms * passed_ms / sharing, lane["mean"])
+                if values[i, k] > lane["limit"]:
+                    alarms[k] = p_values[i, k] <= p_value_max
+                    lane["open"] = OPEN if alarms[k] else AT_CAP
+                    if not alarms[k]:
+                        lane["limit"] = values[i, k]
                 found = found or alarms[k]
             learn_moments(lane, values[i, k])
         if found:

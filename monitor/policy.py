@@ -63,10 +63,20 @@ class Thresholds(msgspec.Struct, frozen=True):
 
     watch_p_value: Annotated[
         float, Meta(gt=0, lt=1, description="However much of the budget is left, a withdrawal that is watched is at most this likely.")
-    ] = 1e-2
+    ] = 5e-2
     hold_p_value: Annotated[float, Meta(gt=0, lt=1, description="A withdrawal at most this likely is held.")] = 1e-5
     young_address_ms: Annotated[int, Meta(ge=1, description="An address first seen less long ago is young.")] = 3 * 86_400_000
-    alarm_p_value: Annotated[float, Meta(gt=0, lt=1, description="What many withdrawals do together alarms when it is at most this likely.")] = 1e-6
+    alarm_p_value: Annotated[
+        float, Meta(gt=0, lt=1, description="What accounts share, and what leaves a wallet, alarms when it is at most this likely.")
+    ] = 1e-6
+    shift_p_value: Annotated[
+        float,
+        Meta(
+            gt=0,
+            lt=1,
+            description="What a provider signs, what leaves in an asset and where everybody pays to alarms when it is at most this likely.",
+        ),
+    ] = 1e-12
     unit_confusion_base_amount: Annotated[
         str,
         Meta(

@@ -26,6 +26,8 @@ from monitor.withdrawals import destination
 
 NAN = float("nan")
 SECOND_FACTOR_PLACES: dict[str | None, int] = {name: place for place, name in enumerate(SECOND_FACTORS)}
+SHIFTING = frozenset(("asset", "provider", "everything"))
+"""Scopes that all customers make together: they shift by themselves, with new customers and airdrops, more than a chance of one kind of events says."""
 SHARE_MAX = 1e6
 """A share of a balance that is nearly empty says no more than this."""
 
@@ -229,7 +231,7 @@ class Scoring:
             np.stack([scores[name].ready if name not in self.off else np.zeros(number, np.bool_) for name in self.calibrated], axis=1),
         )
         fused = columns.fused()
-        alarms = {name: self._alarm(scores[name]) for name in self.alarms if name not in self.off}
+        alarms = {name: self._alarm(name, scores[name]) for name in self.alarms if name not in self.off}
         forced = fused <= self.thresholds.hold_p_value
         for hit in alarms.values():
             forced |= hit
@@ -243,8 +245,9 @@ class Scoring:
             at += 1
         return opinions
 
-    def _alarm(self, scores: Scores) -> Bools:
-        hit: Bools = scores.ready & (scores.p_value <= self.thresholds.alarm_p_value)
+    def _alarm(self, name: str, scores: Scores) -> Bools:
+        limits = self.thresholds
+        hit: Bools = scores.ready & (scores.p_value <= (limits.shift_p_value if self.scopes[name] in SHIFTING else limits.alarm_p_value))
         return hit
 
     def _odd(

@@ -39,6 +39,8 @@ class HonestMonth(msgspec.Struct, frozen=True, kw_only=True):
     warm_days: int
     records: int
     withdrawals_odd: int
+    joined: int
+    over_budget: int
     pages_by_day: list[int]
     reviews_by_day: list[int]
     reviews_by_week: list[float]
@@ -83,15 +85,17 @@ def fold_honest(
 
 def _month(watch: Watch, history: History, seed: int, episodes: tuple[Episode, ...], warm_days: int, count: int) -> HonestMonth:
     days = max(1, round(history.days))
-    reviews = watch.reviews()
+    reviews, odd = watch.reviews(), watch.odd()
     reviews_by_day = by_day([verdict.decided_at_ms for verdict in reviews.values()], history.start_ms, days)
-    kinds = Counter(verdict.verdict for verdict in reviews.values())
+    kinds = Counter(verdict.verdict for verdict in odd.values())
     return HonestMonth(
         seed=seed,
         days=days,
         warm_days=min(warm_days, days - 1),
         records=count,
-        withdrawals_odd=len(reviews),
+        withdrawals_odd=len(odd),
+        joined=sum(verdict.review == "joined" for verdict in odd.values()),
+        over_budget=sum(verdict.review == "over_budget" for verdict in odd.values()),
         pages_by_day=by_day([page.decided_at_ms for page in watch.pages], history.start_ms, days),
         reviews_by_day=reviews_by_day,
         reviews_by_week=by_week(reviews_by_day[min(warm_days, days - 1) :]),
@@ -99,7 +103,7 @@ def _month(watch: Watch, history: History, seed: int, episodes: tuple[Episode, .
         watches=kinds["WATCH"],
         unscored=kinds["UNSCORED"],
         notices=sum(alert.kind == "notice" for alert in watch.alerts),
-        rules=_rules(reviews.values()),
+        rules=_rules(odd.values()),
         pages=[_page(page, watch, history, episodes) for page in watch.pages],
     )
 
@@ -151,6 +155,7 @@ def text(months: Sequence[HonestMonth], aim: float) -> Iterator[str]:
         yield ""
         kinds = f"WATCH {month.watches:,}, HOLD {month.holds:,}, UNSCORED {month.unscored:,}"
         yield f"Seed {month.seed}: {month.records:,} records in {month.days} days; {kinds}; notices {month.notices:,}"
+        yield f"  reviews over the budget {month.over_budget:,}, joined to one that was asked for {month.joined:,}"
         yield f"  reviews by day    {' '.join(map(str, month.reviews_by_day))}"
         yield f"  pages by day      {' '.join(map(str, month.pages_by_day))}"
         yield f"  reasons           {', '.join(f'{rule} {count:,}' for rule, count in month.rules.items()) or 'none'}"

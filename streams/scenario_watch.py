@@ -80,9 +80,18 @@ class Watch:
         """Alerts that wake somebody."""
         return [alert for alert in self.alerts if alert.kind == "page"]
 
-    def reviews(self) -> dict[str, Verdict]:
-        """By withdrawal, the first verdict that asks for a person."""
+    def odd(self) -> dict[str, Verdict]:
+        """By withdrawal, the first verdict that isn't CLEAR."""
         return {withdrawal_id: versions[0] for withdrawal_id, versions in self.verdicts.items()}
+
+    def reviews(self) -> dict[str, Verdict]:
+        """By withdrawal, the verdict for which a person is asked, within the budget."""
+        asked: dict[str, Verdict] = {}
+        for withdrawal_id, versions in self.verdicts.items():
+            for verdict in versions:
+                if verdict.review == "asked":
+                    asked.setdefault(withdrawal_id, verdict)
+        return asked
 
 
 class Ties:

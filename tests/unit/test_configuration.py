@@ -63,7 +63,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
     [
         ("kafka.partitions=12", "kafka.partitions", 12),
         ("kafka.idempotent_producer=false", "kafka.idempotent_producer", False),
-        ("policy.thresholds.watch_p_value=1e-2", "policy.thresholds.watch_p_value", 0.01),
+        ("policy.thresholds.watch_p_value=1e-1", "policy.thresholds.watch_p_value", 0.1),
         ("policy.thresholds.page_base_amount=5000000", "policy.thresholds.page_base_amount", "5000000"),
         ("kafka.ssl_ca_file=", "kafka.ssl_ca_file", None),
         ("log.format=json", "log.format", "json"),
