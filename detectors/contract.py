@@ -96,6 +96,7 @@ class Detector(Protocol):
 
     *Facts* (counts, windows, last seen) take every observation at once, in `fold`; *baselines* (means, histograms, trees)
     learn in `learn`, which the caller calls once at the end of each block with all of the block's observations, in order.
+    A detector may name the arrays of its baselines in an attribute `baselines`: then the checks see that `fold` leaves them alone.
     A baseline may also learn at once where the kernel itself weighs the observation by how unsuspicious it is.
     Deterministic: + - * / and sqrt, sums in a stated order, exp and log from `detectors.elementary`.
     """

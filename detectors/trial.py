@@ -27,7 +27,7 @@ def stream(seed: int, n: int, *, step_ms: int = 60_000) -> Stream:
     """Observations of a few accounts, most to their usual addresses; some absurd in amount or time."""
     chance = random.Random(seed)  # noqa: S311  a seeded story holds no secrets
     now_ms = START_MS
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for _ in range(n):
         now_ms += int(chance.expovariate(1.0 / step_ms))
         payer = min(int(chance.expovariate(0.1)), ROWS["account"] - 1)
@@ -37,6 +37,8 @@ def stream(seed: int, n: int, *, step_ms: int = 60_000) -> Stream:
         paid = exp(chance.gauss(payer / 10.0, 1.0)) * 10.0 ** (3 * kind)
         if chance.random() < 0.01:
             paid *= 10.0 ** chance.randint(-9, 9)
+        if len(rows) % 14 == 0:
+            paid = float(f"{paid:.0e}")  # people type round amounts
         price = 100.0 / 10.0 ** (2 * kind)
         late_ms = chance.choice((0, 0, 0, 0, 0, 0, 0, 1_000, 3_600_000, 40 * 86_400_000)) if chance.random() < 0.2 else 0
         source = chance.randrange(-1, ROWS["wallet"])

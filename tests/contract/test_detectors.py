@@ -7,8 +7,9 @@ from detectors import checks
 from detectors.checks import CHECKS, Check, Make, Story, outcome, told
 from detectors.contract import Arrays, Bools, Family, Floats, Rows, Run, Scope, Scores
 from detectors.observed import alone
-from detectors.registry import DETECTORS, Entry
+from detectors.registry import DETECTORS, Entry, make
 from detectors.trial import ROWS
+from monitor.findings import RULES
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,16 @@ def story() -> Story:
 @pytest.mark.parametrize("entry", DETECTORS, ids=lambda entry: entry.name)
 def test_detectors_keep_the_contract(entry: Entry, check: Check, story: Story) -> None:
     assert not outcome(check, lambda names: alone(entry, 3 * 86_400_000, names), story)
+
+
+def test_every_detector_has_a_rule_of_its_own() -> None:
+    """Without one it would be taken for somebody's plug-in, with a general title."""
+    assert {entry.name for entry in DETECTORS} - RULES.keys() == set()
+    for detector in make().detectors:
+        assert RULES[detector.name].statistical
+        assert detector.calibrated == (RULES[detector.name].verdict is None), (
+            "gate and hold_p_value decide about what is calibrated, a verdict about the rest"
+        )
 
 
 class Good:
