@@ -33,7 +33,7 @@ from monitor.wallets import Wallet
 from monitor.withdrawals import Known
 
 MAGIC = b"WMSNAP\x00\x01"
-FORMAT = 2
+FORMAT = 3
 CHUNK = 1_000  # values encoded at a time: the interpreter is given back to the fold between two chunks
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8

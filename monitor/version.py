@@ -3,4 +3,4 @@
 It changes when the same journal would give other bytes; a snapshot of another version is refused and the journal folded again.
 """
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
