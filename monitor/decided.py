@@ -1,20 +1,29 @@
 """People's decisions on the `feedback` topic: who decided it is checked first, then what it is about; a refusal is said and changes nothing.
 
-Of this version: votes on what a withdrawal was (confirm, clear, reopen), which teach the detectors once enough people agree. Called by
-`monitor.events`.
+The order of the checks is the order of this file: actor, signature, role, subject, command, the version that the person saw, a second person.
+After the last nothing can fail. What each command does stands in `monitor.commands`. Called by `monitor.events`.
 """
 
-import numpy as np
-
-from monitor.contracts.feedback import Feedback
-from monitor.contracts.outputs import Audit
+from monitor.approvals import Approved
+from monitor.commands import COMMANDS, Commands, Step, Target
+from monitor.contracts.feedback import Command, Feedback
+from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
-from monitor.labels import Label, Vote
+from monitor.money import parse_amount
+from monitor.policies import Proposal, differences, digest, needs_approval, next_version
+from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
 from monitor.state import State
 
-VOTES: dict[str, Vote | None] = {"confirm": "confirm", "clear": "clear", "reopen": None}
-MEANING = {True: "a fraud", False: "no fraud", None: "not agreed on"}
+MACHINES_MAY: frozenset[Command] = frozenset(("acknowledge", "assign", "note", "set_clock"))
+"""A machine may tell people what it did; it never releases, clears or pays, and is nobody's second person."""
+
+
+def may(policy: Policy, actor: Actor, command: Command) -> bool:
+    """Whether one of the actor's roles has the command."""
+    if actor.machine and command not in MACHINES_MAY:
+        return False
+    return any(command in policy.roles.get(role, ()) for role in actor.roles)
 
 
 class Decided:
@@ -23,49 +32,99 @@ class Decided:
     def __init__(self, state: State, decisions: Decisions) -> None:
         self.state = state
         self.decisions = decisions
+        self.commands = Commands(state, decisions)
 
-    def take(self, decision: Feedback) -> str | None:
-        """Take a decision; why it is refused, None if it isn't.
+    def take(self, decision: Feedback) -> None:
+        """Take a decision, and say what came of it: decided, awaiting a second person, or refused."""
+        told = f"{decision.command} of {decision.subject} {decision.subject_id} by {decision.actor}"
+        why = self._refused(decision)
+        if why is not None:
+            self._say("refused", decision, f"{told} changes nothing: {why}")
+            return
+        target = self.commands.target(decision)
+        step = target if isinstance(target, str) else self._planned(decision, target)
+        if isinstance(target, str) or isinstance(step, str):
+            self._say("refused", decision, f"{told} changes nothing: {step}")
+            return
+        if not self._needs_second(decision, step):
+            self._say("decided", decision, f"{told}: {step.do((decision.actor,))}: {decision.reason}")
+            return
+        policy = self.state.policy
+        asked = self.state.approvals.ask(
+            decision, target.version, self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
+        )  # fmt: skip
+        if isinstance(asked, str):
+            self._say("refused", decision, f"{told} changes nothing: {asked}")
+        elif isinstance(asked, Approved):
+            done = step.do((asked.first_actor, decision.actor))
+            self._say("decided", decision, f"{told}, approved by {asked.first_actor} first: {done}: {decision.reason}", asked.first_actor)
+        else:
+            minutes = policy.four_eyes.within_ms // 60_000
+            self._say("awaits-second", decision, f"{told} waits {minutes} min for a second person: {decision.reason}")
 
-        Order of the checks: actor, signature, command, subject, the version that the person saw.
-        """
-        state = self.state
-        told = f"decision {decision.command} of {decision.actor} changes nothing"
-        actor = state.policy.actors.get(decision.actor)
+    def _refused(self, decision: Feedback) -> str | None:
+        policy = self.state.policy
+        actor = policy.actors.get(decision.actor)
         key = None if actor is None else public_key(actor.public_key)
-        if key is None:
-            return f"{told}: the policy has no key to check its signature with"
+        if actor is None or key is None:
+            return "the policy has no key to check its signature with"
         if not is_signed(decision, key):
-            return f"{told}: it isn't signed with that person's key"
-        if decision.command not in VOTES:
-            return f"{told}: this version takes {', '.join(VOTES)}"
-        known = state.withdrawals.by_id.get(decision.subject_id)
-        if known is None or known.observation < 0:
-            return f"{told}: withdrawal {decision.subject_id} isn't known, is forgotten, or was never scored"
-        if decision.seen_version != known.version:
-            return f"{told}: it was made on version {decision.seen_version}, the present one is {known.version}"
-        self._vote(decision, known.observation)
+            return "it isn't signed with that person's key"
+        if not may(policy, actor, decision.command):
+            roles = ", ".join(actor.roles) or "none"
+            return "a machine may not decide it" if actor.machine else f"none of that person's roles may decide it ({roles})"
         return None
 
-    def _vote(self, decision: Feedback, observation: int) -> None:
-        state, policy = self.state, self.state.policy
-        vote = VOTES[decision.command]
-        before, after = state.labels.vote(
-            decision.subject_id, observation, decision.actor, vote, policy.label_approvals, policy.limits.labels
-        )  # fmt: skip
-        taught = self._teach(before, after)
-        votes = ", ".join(f"{actor} {said}" for actor, said in sorted(after.votes.items())) or "nobody"
-        detail = f"it counts as {MEANING[after.counted]} ({policy.label_approvals} must agree; {votes}){taught}: {decision.reason}"
-        self.decisions.audit(
-            Audit(decided_at_ms=state.clock.now_ms, what="labelled", source=decision.actor, subject_id=decision.subject_id, detail=detail)
-        )
+    def _planned(self, decision: Feedback, target: Target) -> Step | str:
+        row = COMMANDS[decision.command]
+        if decision.subject not in row.subjects:
+            return f"it can be decided about {' or '.join(row.subjects)}, not about {decision.subject}"
+        if not target.material <= decision.seen_version <= target.version:
+            return f"it was made on version {decision.seen_version}, the present one is {target.version} ({target.told})"
+        return row.plan(self.commands, decision, target)
 
-    def _teach(self, before: Label, after: Label) -> str:
-        """Let the detectors learn what is agreed, or unlearn what no longer is; what came of it, in words."""
-        if before.counted == after.counted:
-            return ""
-        panel, ordinals = self.state.scoring.panel, np.array([after.observation], np.int64)
-        if after.counted is None:
-            return "; the detectors unlearnt it" if panel.unlabel(ordinals) else "; what it taught is too old to be unlearnt"
-        known = panel.label(ordinals, np.array([after.counted], np.bool_))
-        return "; the detectors learnt it" if known else "; the detectors remember that withdrawal no longer"
+    def _needs_second(self, decision: Feedback, step: Step) -> bool:
+        policy = self.state.policy
+        if decision.command in policy.four_eyes.commands:
+            return True
+        above = parse_amount(policy.four_eyes.above_base_amount, policy.assets[policy.base_currency].decimals)
+        return step.stake_base_minor is None or (isinstance(above, int) and step.stake_base_minor > above)
+
+    def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
+        actors = (decision.actor,) if first_actor is None else (first_actor, decision.actor)
+        self.decisions.audit(
+            Audit(
+                decided_at_ms=self.state.clock.now_ms, what=what, subject_id=decision.subject_id, event_id=decision.event_id,
+                actors=actors, detail=detail,
+            )
+        )  # fmt: skip
+
+    def policy_told(self, term: str, told: Policy) -> None:
+        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may."""
+        state = self.state
+        policy, refused = state.reconciled(told)
+        state.proposal = None
+        if digest(policy) != digest(state.policy):
+            differs = f"differs in {differences(state.policy, policy)}"
+            if needs_approval(state.policy):
+                state.proposal = Proposal(policy, digest(policy))
+                self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
+            else:
+                state.configure(next_version(state.policy, policy))
+                self._policy("policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}")
+        for why in refused:
+            self._policy("refused", term, f"of the policy: {why}")
+
+    def _policy(self, what: AuditKind, subject_id: str, detail: str) -> None:
+        self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what=what, subject_id=subject_id, detail=detail))
+
+    def look(self) -> None:
+        """On a Tick: say which decisions nobody seconded in time."""
+        for waiting in self.state.approvals.expired(self.state.clock.now_ms):
+            detail = f"{waiting.command} of {waiting.subject_id} by {waiting.actor} found no second person in time and changes nothing"
+            self.decisions.audit(
+                Audit(
+                    decided_at_ms=self.state.clock.now_ms, what="expired", subject_id=waiting.subject_id, event_id=waiting.event_id,
+                    actors=(waiting.actor,), detail=detail,
+                )
+            )  # fmt: skip

@@ -97,6 +97,11 @@ class Decisions:
         self.outbox.put("verdicts", known.account_id, verdict)
         return known
 
+    def released(self, withdrawal_id: str, known: Known, reason: ReasonGiven) -> None:
+        """People take a HOLD back: the one way in which a verdict becomes milder. What is found later may hold it again."""
+        known = msgspec.structs.replace(known, verdict="CLEAR")
+        self.verdict(withdrawal_id, known, "CLEAR", (reason,), self.state.clock.now_ms)
+
     def unscored(self, withdrawal_id: str, account_id: str | None, reason: ReasonGiven) -> None:
         """A withdrawal or outflow that could not be read: people must look at it."""
         state = self.state
@@ -132,7 +137,8 @@ class Decisions:
             self._mark(finding.subject, rule.cause, incident.incident_id)
         if opened:
             self.publish_incident(incident.incident_id)
-        self._tell(incident.incident_id)
+        if incident.severe or not state.snoozes.mutes(finding, now_ms):
+            self._tell(incident.incident_id)
         return incident.incident_id
 
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:

@@ -326,13 +326,11 @@ class Engine:
         if self._state is None:
             self._install(State(entry.policy, self.plug_ins))
         state = self.state
-        refused = state.configure(entry.policy)
         state.term, state.partitions = entry.term, entry.partitions
         self._now(entry.clock_ms)
-        detail = f"term {entry.term} under engine version {entry.engine_version}, policy version {entry.policy.version}"
+        self.events.decided.policy_told(entry.term, entry.policy)
+        detail = f"term {entry.term} under engine version {entry.engine_version}, policy version {state.policy.version}"
         self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="term", subject_id=entry.term, detail=detail))
-        for why in refused:
-            self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=entry.term, detail=f"of the policy: {why}"))
 
     def _tick(self, entry: TickEntry) -> None:
         """Wall time. Ticks of older terms are ignored; one that jumps far ahead of what the intakes' clocks and earlier Ticks say is refused."""
@@ -356,6 +354,7 @@ class Engine:
         for notice in state.sources.silences(clock.now_ms, state.policy.silent_factor, state.partitions):
             self.decisions.notice(notice)
         self.events.judge_absence()
+        self.events.decided.look()
         for incident_id in list(state.incidents.dirty):
             self.decisions.publish_incident(incident_id)
         self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))

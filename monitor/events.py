@@ -168,9 +168,7 @@ class Events:
 
     def feedback(self, entry: FeedbackEntry) -> None:
         """A person's decision."""
-        why = self.decided.take(entry.event)
-        if why is not None:
-            self.refused(entry.event.subject_id, why)
+        self.decided.take(entry.event)
 
     def refused(self, subject_id: str, why: str) -> None:
         """Say that an event changed nothing, and why."""

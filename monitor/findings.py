@@ -44,6 +44,7 @@ RULES: dict[str, Rule] = {
     "wallet_outflow": Rule("A wallet pays out far more than usual", "critical", "unauthorized_access", "HOLD", statistical=True),
     "asset_outflow": Rule("Far more than usual of an asset leaves", "warning", "unauthorized_access", "WATCH", statistical=True),
     "provider_shift": Rule("A provider signs another kind of payouts than before", "critical", "unauthorized_access", "WATCH", statistical=True),
+    "reported": Rule("People say that it was a loss", "warning", "unauthorized_access", "HOLD"),
     "never_requested": Rule("Paid without a request that was seen", "warning", "undecided"),
     "sent_again": Rule("Sent again after it was paid", "warning", "system_failure", "HOLD"),
     "replayed_request": Rule("One request asked for again", "warning", "system_failure", "HOLD"),

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.contracts.base import Cause, Mode
+from monitor.contracts.feedback import Command
 
 PROVIDERS_MAX = 10_000
 """Providers with a profile, and in the registry."""
@@ -30,11 +31,42 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """A person who may decide."""
+    """A person who may decide, or a machine, which may tell but never release."""
 
     public_key: Annotated[
         str, Meta(min_length=44, max_length=44, description="Ed25519 public key, 32 bytes in base64: signs the person's decisions.")
     ]
+    roles: Annotated[tuple[str, ...], Meta(description="Names of the person's roles, which say what the person may decide.")] = ("analyst",)
+    machine: Annotated[bool, Meta(description="No person: it may acknowledge, assign, note and set clocks, whatever its roles, and nothing else.")] = False
+
+
+ROLES: dict[str, tuple[Command, ...]] = {
+    "analyst": (
+        "acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze",
+    ),
+    "lead": (
+        "acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze",
+        "release", "recovered", "compensated", "close", "reopen",
+    ),
+    "administrator": ("change_policy",),
+}  # fmt: skip
+"""Who may do what where the policy says nothing else."""
+
+
+class FourEyes(msgspec.Struct, frozen=True):
+    """What needs a second, different person."""
+
+    commands: Annotated[tuple[Command, ...], Meta(description="Commands that always need one.")] = (
+        "release", "close", "reopen", "compensated", "change_policy",
+    )  # fmt: skip
+    above_base_amount: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]+([.][0-9]+)?$",
+            description="Any other decision about marks needs one above this value in the base currency, and where a mark has no price.",
+        ),
+    ] = "10000000"
+    within_ms: Annotated[int, Meta(ge=1_000, description="How long a decision waits for its second person.")] = 3_600_000
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -51,6 +83,8 @@ class Limits(msgspec.Struct, frozen=True):
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
     remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
+    approvals: Annotated[int, Meta(ge=64, description="Decisions that wait for a second person.")] = 1_000
+    snoozes: Annotated[int, Meta(ge=64, description="Rules that are snoozed for a value.")] = 1_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
     security_changes: Annotated[int, Meta(ge=64, description="Accounts whose newest security change is known.")] = 200_000
     repeated: Annotated[int, Meta(ge=64, description="Requests remembered, to tell the same payment asked for twice.")] = 200_000
@@ -143,6 +177,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], Meta(max_length=8, description="Installed detectors of others that take part, by the names of their entry points.")
     ] = ()
     actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
+    roles: Annotated[dict[str, tuple[Command, ...]], Meta(description="What each role may decide.")] = ROLES
+    four_eyes: FourEyes = FourEyes()
+    snooze_ms_max: Annotated[int, Meta(ge=1_000, description="How long a rule can be snoozed for one value.")] = 604_800_000
     label_approvals: Annotated[
         int, Meta(ge=1, le=10, description="How many people must agree on what a withdrawal was before the detectors learn it.")
     ] = 2

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from detectors.registry import PlugIns, none_installed
+from monitor.approvals import Approvals
 from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
 from monitor.doubts import Doubts
@@ -15,11 +16,13 @@ from monitor.labels import Labels
 from monitor.marks import Marks
 from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.outflows import Outflows
+from monitor.policies import Proposal
 from monitor.policy import Policy
 from monitor.repeated import Repeated
 from monitor.repeats import EventIds, Postings
 from monitor.scoring import Scoring
 from monitor.security import Security
+from monitor.snoozes import Snoozes
 from monitor.sources import Sources
 from monitor.usual_amounts import REWARDS_BELOW, UsualAmounts
 from monitor.wallets import Wallets
@@ -84,12 +87,15 @@ class State:
         self.incidents = Incidents()
         self.pages = Bucket()
         self.labels = Labels()
+        self.approvals = Approvals()
+        self.snoozes = Snoozes()
+        self.proposal: Proposal | None = None
         self.providers: dict[str, Provider] = {}
         self.rejected_at_ms: list[int] = []
         self.configure(policy)
 
-    def configure(self, policy: Policy) -> list[str]:
-        """Take a new term's policy: it decides from here on. Returns what of it is refused, because the ledger stands on it.
+    def reconciled(self, policy: Policy) -> tuple[Policy, list[str]]:
+        """A policy as far as it can be had, and what of it is refused, because the ledger stands on it.
 
         Assets that were once known stay known, with the decimals that they had; the base currency never changes.
         """
@@ -99,7 +105,10 @@ class State:
         ]
         if policy.base_currency != known.base_currency:
             refused.append(f"the base currency stays {known.base_currency}")
-        policy = msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency)
+        return msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency), refused
+
+    def configure(self, policy: Policy) -> None:
+        """Take a policy that was reconciled: it decides from here on."""
         self.policy = policy
         self.event_ids.limit = policy.limits.event_ids
         self.postings.limit = policy.limits.postings
@@ -108,4 +117,3 @@ class State:
         self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         self.scoring.configure(policy)
         self.marks.configure(policy)
-        return refused

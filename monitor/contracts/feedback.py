@@ -1,29 +1,40 @@
-"""Topic `feedback`, key incident_id or withdrawal_id: people's decisions, signed by their actor.
+"""Topic `feedback`, key subject_id: people's decisions, signed by their actor.
 
 A decision without a signature that the policy knows changes nothing. Signed is, with Ed25519, the JSON array without spaces of event_id,
-occurred_at_ms, subject_id, command, actor, seen_version, amount, argument, reason; null where not given.
+occurred_at_ms, subject, subject_id, command, actor, seen_version, amount, argument, time_ms, reason; null where not given.
 """
 
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id, Text
+from monitor.contracts.base import Amount, Event, Id, Text, TimeMs
 
 Command = Literal[
     "acknowledge", "assign", "note", "confirm", "clear", "release", "change_cause", "change_owner",
     "recovered", "compensated", "set_clock", "snooze", "close", "reopen", "change_policy",
 ]  # fmt: skip
+SubjectKind = Literal["incident", "withdrawal", "mark", "rule", "policy"]
 
 
 class Feedback(Event, frozen=True, kw_only=True, gc=False):
-    """One decision of one person about one incident or withdrawal."""
+    """One decision of one person. Its event_id makes it idempotent: sent again as it was, it has no second effect."""
 
-    subject_id: Annotated[Id, Meta(description="The incident_id or withdrawal_id that is decided about; the record's key.")]
+    subject: Annotated[SubjectKind, Meta(description="What is decided about; a withdrawal stands for all marks of it, an incident for all of its marks.")]
+    subject_id: Annotated[Id, Meta(description="The id of the incident, withdrawal or mark, the rule's name, or the proposed policy's hash; the record's key.")]
     command: Command
     actor: Id
     reason: Text
-    seen_version: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw.")]
-    amount: Amount | None = None
-    argument: Text | None = None
+    seen_version: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw; 0 for rules and policies, which have none.")
+    ]
+    amount: Annotated[Amount | None, Meta(description="For recovered: how much, in units of the mark's asset.")] = None
+    argument: Annotated[
+        Text | None,
+        Meta(
+            description="For assign the person, for set_clock the clock's name, for change_cause the cause, for change_owner the owner, for close the outcome, "
+            'for snooze the value that is snoozed, as "network:203.0.113".'
+        ),
+    ] = None
+    time_ms: Annotated[TimeMs | None, Meta(description="For set_clock when it was, for snooze until when.")] = None
     signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, 64 bytes in base64.")] = None

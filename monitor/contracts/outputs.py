@@ -179,16 +179,22 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
     policy_version: int
 
 
-class Audit(Output, frozen=True, kw_only=True, gc=False):
-    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals."""
+AuditKind = Literal[
+    "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
+    "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "policy-proposed",
+    "policy-changed",
+]  # fmt: skip
 
-    what: Literal[
-        "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
-        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled",
-    ]  # fmt: skip
+
+class Audit(Output, frozen=True, kw_only=True, gc=False):
+    """What the core noticed about itself and its sources, and what came of people's decisions."""
+
+    what: AuditKind
     source: str | None = None
     first_offset: int | None = None
     last_offset: int | None = None
     expected_offset: Annotated[int | None, Meta(description="For a hole: where the intake must rewind to.")] = None
     subject_id: str | None = None
+    event_id: Annotated[str | None, Meta(description="The decision that this is the outcome of.")] = None
+    actors: Annotated[tuple[str, ...], Meta(description="Who decided: one, or the first and the second of four eyes.")] = ()
     detail: str = ""
