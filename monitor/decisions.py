@@ -10,7 +10,7 @@ from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
-from monitor.marks import MarkState
+from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount, print_amount
 from monitor.outbox import Outbox
 from monitor.reasons import Reason
@@ -26,9 +26,9 @@ class FactRefusedError(Exception):
     """A fact that the term's policy can't place. Raised before anything has changed."""
 
 
-def standing(mark: MarkState) -> tuple[int, int]:
-    """What a version of a mark counts for: base value and uncovered base value; nothing once it is released or while it has no price."""
-    return (0, 0) if mark.released else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
+def standing(mark: MarkState | None) -> tuple[int, int]:
+    """What a version of a mark counts for: base value of what is open, and of that uncovered; nothing while it has no price."""
+    return (0, 0) if mark is None else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
 
 
 class Decisions:
@@ -138,21 +138,46 @@ class Decisions:
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
-        before = state.marks.by_id.get(subject.mark_id)
-        mark = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
-        if mark is not None:
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-        state.marks.forget_released(state.policy.limits.marks)
+        change = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        if change is not None:
+            self._take(change)
+        state.marks.forget(state.policy.limits.marks)
 
-    def _count(self, incident_id: str, before: MarkState | None, after: MarkState) -> None:
+    def changed(self, *changes: Change) -> None:
+        """Marks were changed: their incidents are told by how much they grew or shrank, the new versions are published, then the coverage.
+
+        Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
+        """
+        self._take(*changes)
+        for before, after in changes:
+            if standing(after)[0] > standing(before)[0]:
+                self._tell(after.incident_id)
+
+    def _take(self, *changes: Change) -> None:
+        state, now_ms = self.state, self.state.clock.now_ms
+        for before, after in changes:
+            if before is not None and before.incident_id != after.incident_id:
+                self._count(before.incident_id, before, None)
+                before = None  # noqa: PLW2901
+            self._count(after.incident_id, before, after)
+            self.outbox.put("marks", after.mark_id, mark_record(state.marks, after, now_ms))
+        if changes:
+            assets = dict.fromkeys(after.subject.asset for _, after in changes)
+            self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", assets))
+
+    def settle(self) -> None:
+        """At the end of an entry: what it made available carries what stands uncovered."""
+        if self.state.marks.ledger.freed:
+            self._take(*self.state.marks.settle())
+
+    def _count(self, incident_id: str, before: MarkState | None, after: MarkState | None) -> None:
         """Tell the incident by how much its marks grew or shrank."""
         state = self.state
         incident = state.incidents.by_id.get(incident_id)
         if incident is None:
             return
         page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-        base, uncovered = (0, 0) if before is None else standing(before)
+        base, uncovered = standing(before)
         now_base, now_uncovered = standing(after)
         state.incidents.marked(incident, now_base - base, now_uncovered - uncovered, page_minor)
 
@@ -175,14 +200,9 @@ class Decisions:
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
         mark = self.state.marks.by_id.get(mark_id)
-        if mark is not None and mark.released:
+        if mark is not None and mark.stage == "cleared":
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
-
-    def _publish_mark(self, mark: MarkState) -> None:
-        state, now_ms = self.state, self.state.clock.now_ms
-        self.outbox.put("marks", mark.subject.mark_id, mark_record(state.marks, mark, now_ms))
-        self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", (mark.subject.asset,)))
 
     def publish_incident(self, incident_id: str) -> None:
         """Publish an incident's next version."""
@@ -215,25 +235,19 @@ class Decisions:
         detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
         self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
-    def release(self, mark_id: str) -> None:
-        """The loss didn't happen: give the mark back, if there is one."""
-        state = self.state
-        before = state.marks.by_id.get(mark_id)
-        mark = state.marks.release(mark_id)
-        if mark is None or before is None:
-            return
-        self._count(mark.incident_id, before, mark)
-        self._publish_mark(mark)
+    def clear(self, mark_id: str) -> None:
+        """The loss didn't happen: give the mark back, if there is one of which nothing was compensated or came back."""
+        change = self.state.marks.clear(mark_id)
+        if isinstance(change, Change):
+            self.changed(change)
 
     def reprice(self, asset: str) -> None:
         """A price of an asset came: marks that had none, or a stale one, are valued now."""
         state = self.state
         if not state.marks.unpriced:
             return
-        for before, mark in state.marks.reprice(asset, state.clock.now_ms):
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-            self._tell(mark.incident_id)
+        for change in state.marks.reprice(asset, state.clock.now_ms):
+            self.changed(change)
 
     def notice(self, notice: Notice) -> None:
         """Publish what happened to a source; wake people if it is severe, tell them if it is blind."""

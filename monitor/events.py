@@ -149,7 +149,7 @@ class Events:
         """A layer is funded or drawn down."""
         event = entry.event
         marks = self.state.marks
-        move = marks.reserve.fund if event.action == "fund" else marks.reserve.draw
+        move = marks.ledger.fund if event.action == "fund" else marks.ledger.draw
         why = move(event.layer_id, event.unit, self.decisions.minor(event.unit, event.amount))
         if why is not None:
             self.refused(event.layer_id, why)
