@@ -81,7 +81,7 @@ class State:
         self.usual_postings = UsualAmounts(REWARDS_BELOW)
         self.wallets = Wallets()
         self.marks = Marks(policy)
-        self.incidents = Incidents()
+        self.incidents = Incidents(policy)
         self.pages = Bucket()
         self.labels = Labels()
         self.providers: dict[str, Provider] = {}
@@ -108,4 +108,5 @@ class State:
         self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         self.scoring.configure(policy)
         self.marks.configure(policy)
+        self.incidents.configure(policy)
         return refused
