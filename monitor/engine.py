@@ -358,6 +358,7 @@ class Engine:
         for notice in state.sources.silences(clock.now_ms, state.policy.silent_factor, state.partitions):
             self.decisions.notice(notice)
         self.events.judge_absence()
+        self.decisions.watch_clocks()
         for incident_id in list(state.incidents.dirty):
             self.decisions.publish_incident(incident_id)
         self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))

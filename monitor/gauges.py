@@ -11,7 +11,7 @@ import msgspec
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
-    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
+    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "incident_key", "incident_name", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
     "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
@@ -107,7 +107,10 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     marks: dict[str, int] = {}
     """Marks that are kept, by state."""
-    incidents_open: int = 0
+    incidents: dict[str, int] = {}
+    """Incidents kept, by state."""
+    clocks_missed: dict[str, int] = {}
+    """Targets of clock sheets that were missed, by target."""
     alerts: dict[str, int] = {}
     """Alerts raised, by kind."""
     reviews: dict[str, int] = {}

@@ -30,11 +30,12 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         ticks_ignored=totals.ticks_ignored,
         quarantined=totals.quarantined,
         marks={str(stage): number for stage, number in marks.stages.items()},
-        incidents_open=len(state.incidents.by_id),
-        alerts=dict(state.incidents.alerts),
+        incidents={str(stage): number for stage, number in state.incidents.stages().items()},
+        clocks_missed={str(target): number for target, number in state.incidents.counts.missed.items()},
+        alerts=dict(state.incidents.counts.alerts),
         reviews={str(review): number for review, number in state.scoring.reviews.counts.items()},
         reviews_left=state.scoring.reviews.left(policy.budget),
-        pages_over_budget=state.incidents.over_budget,
+        pages_over_budget=state.incidents.counts.over_budget,
         findings=dict(totals.findings),
         tables=_tables(state),
         evictions=_evictions(state),
@@ -60,6 +61,8 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["event_id"] = TableUse(len(state.event_ids), limits.event_ids)
     use["outflow_waiting"] = TableUse(len(state.outflows.waiting), limits.outflows_waiting)
     use["incident"] = TableUse(len(state.incidents.by_id), limits.incidents)
+    use["incident_key"] = TableUse(len(state.incidents.keys.by_key), limits.incident_keys)
+    use["incident_name"] = TableUse(state.incidents.names, limits.incident_names)
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
     use["layer_event"] = TableUse(len(state.marks.ledger.uses), limits.marks * max(1, len(state.marks.ledger.layers)))
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
@@ -82,7 +85,8 @@ def _evictions(state: State) -> dict[str, int]:
     evicted["withdrawal"] = state.withdrawals.evicted
     evicted |= state.scoring.panel.evicted()
     evicted["label"] = state.labels.evicted
-    evicted["incident"] = state.incidents.evicted
+    evicted["incident"] = state.incidents.counts.evicted
+    evicted["incident_key"] = state.incidents.keys.evicted
     evicted["security_change"] = state.security.evicted
     evicted["holding"] = state.holdings.evicted
     evicted["wallet_fact"] = state.wallets.unfollowed

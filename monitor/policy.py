@@ -58,6 +58,10 @@ class Limits(msgspec.Struct, frozen=True):
     event_ids: Annotated[int, Meta(ge=1024, description="Event ids remembered, to tell repeats.")] = 400_000
     outflows_waiting: Annotated[int, Meta(ge=64, description="Outflows that wait for their request.")] = 10_000
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
+    incident_keys: Annotated[int, Meta(ge=1024, description="Addresses, accounts, wallets and the like that tie findings to incidents.")] = 200_000
+    incident_names: Annotated[
+        int, Meta(ge=1024, description="Withdrawals and accounts counted in incidents; beyond it their counts are lower bounds.")
+    ] = 500_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
     remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
@@ -135,6 +139,16 @@ class Budget(msgspec.Struct, frozen=True):
     pages_per_hour: Annotated[int, Meta(ge=1, le=1_000, description="Pages an hour for findings that aren't severe: a ceiling.")] = 1
 
 
+class ClockTargets(msgspec.Struct, frozen=True):
+    """Within how many minutes an incident's clock sheet is to be filled; 0: no target. All but the first are asked for while severe marks stand."""
+
+    acknowledged_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the page until somebody says that he is on it.")] = 15
+    halted_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until what leaks is stopped.")] = 30
+    regulator_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until the regulator is told.")] = 120
+    police_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until the police is told.")] = 1_440
+    customers_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until customers are told.")] = 1_440
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The effective policy of one term."""
 
@@ -147,6 +161,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
     thresholds: Thresholds = Thresholds()
     budget: Budget = Budget()
+    clock_targets: ClockTargets = ClockTargets()
     limits: Limits = Limits()
     river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
     plug_ins: Annotated[
@@ -178,7 +193,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     blind_after_ms: Annotated[int, Meta(ge=1_000, description="A source without progress for so long is blind.")] = 10_000
     late_after_ms: Annotated[int, Meta(ge=1_000, description="A verdict on an event older than this says late.")] = 60_000
     tick_ahead_max_ms: Annotated[int, Meta(ge=1_000, description="A Tick further ahead of intake's clocks is refused.")] = 60_000
-    incident_window_ms: Annotated[int, Meta(ge=60_000, description="Findings within this time and with a shared key are one incident.")] = 86_400_000
+    incident_window_ms: Annotated[
+        int,
+        Meta(ge=60_000, description="Findings that share a key with an incident join it within this time before its first and after its last event."),
+    ] = 86_400_000
     drain_half_life_ms: Annotated[int, Meta(ge=1_000, description="Half-life of the drain that gives the time to exhaustion.")] = 300_000
     price_stale_after_ms: Annotated[int, Meta(ge=1_000, description="An older price counts as none.")] = 3_600_000
     rejected_severe_per_minute: Annotated[

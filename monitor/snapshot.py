@@ -19,7 +19,8 @@ from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
 from monitor.held import WalletBalance
 from monitor.holdings import HoldingState
-from monitor.incidents import IncidentState
+from monitor.incident_state import IncidentState
+from monitor.incidents import Counts
 from monitor.labels import Label
 from monitor.ledger import EventUse, LayerState
 from monitor.mark_state import AssetSums, Drain, MarkState, PriceState
@@ -81,8 +82,8 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     total: AssetSums
     drain: Drain
     stages: dict[MarkStage, int]
-    alerts: dict[str, int]
-    incident_evicted: int
+    incident_counts: Counts
+    incident_keys_evicted: int
     dirty: list[str]
     withdrawal_evicted: int
     providers: dict[str, Provider]
@@ -92,7 +93,6 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     ready: dict[str, bool]
     table_evicted: dict[str, int]
     pages: Bucket
-    pages_over_budget: int
     review_bucket: Bucket
     review_overflow: list[Overflow]
     review_counts: dict[Review, int]
@@ -116,7 +116,7 @@ COLUMNS: dict[str, Any] = {
     "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": tuple[str, ...],
     "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
-    "retried": str, "marks": MarkState, "unpriced": str, "uncovered": str, "layer_events": EventUse, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
+    "retried": str, "marks": MarkState, "unpriced": str, "uncovered": str, "layer_events": EventUse, "incidents": IncidentState, "incidents.key": str, "incidents.key_ids": tuple[str, ...],
     "security.account": str, "security.at_ms": int,
     "repeated.young": str, "repeated.young_asked": tuple[Asked, ...], "repeated.old": str, "repeated.old_asked": tuple[Asked, ...],
     "repeated.habit": str, "repeated.habit_times": int,
@@ -144,7 +144,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
         "uncovered": marks.uncovered.in_order(), "layer_events": list(marks.ledger.uses.values()),
         "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
-        "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
+        "incidents.key": list(incidents.keys.by_key), "incidents.key_ids": list(incidents.keys.by_key.values()),
         "waiting": list(state.outflows.waiting.values()),
         **_fact_columns(state),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
@@ -196,8 +196,8 @@ def _small(state: State) -> Small:
         total=marks.total,
         drain=marks.drain,
         stages=marks.stages,
-        alerts=state.incidents.alerts,
-        incident_evicted=state.incidents.evicted,
+        incident_counts=state.incidents.counts,
+        incident_keys_evicted=state.incidents.keys.evicted,
         dirty=list(state.incidents.dirty),
         withdrawal_evicted=state.withdrawals.evicted,
         providers=state.providers,
@@ -207,7 +207,6 @@ def _small(state: State) -> Small:
         ready=scoring.ready,
         table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
         pages=state.pages,
-        pages_over_budget=state.incidents.over_budget,
         review_bucket=scoring.reviews.bucket,
         review_overflow=scoring.reviews.overflow,
         review_counts=scoring.reviews.counts,
@@ -286,11 +285,10 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
     marks.stages = small.stages
-    incidents.by_id = {incident.incident_id: incident for incident in columns["incidents"]}
-    incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
-    incidents.dirty = dict.fromkeys(small.dirty)
-    incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
-    incidents.over_budget, state.pages = small.pages_over_budget, small.pages
+    incidents.restore(columns["incidents"], small.dirty, small.incident_counts)
+    by_key = dict(zip(columns["incidents.key"], columns["incidents.key_ids"], strict=True))
+    incidents.keys.restore(incidents.by_id, by_key, small.incident_keys_evicted)
+    state.pages = small.pages
 
 
 def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:

@@ -81,7 +81,7 @@ class State:
         self.usual_postings = UsualAmounts(REWARDS_BELOW)
         self.wallets = Wallets()
         self.marks = Marks(policy)
-        self.incidents = Incidents()
+        self.incidents = Incidents(policy)
         self.pages = Bucket()
         self.labels = Labels()
         self.providers: dict[str, Provider] = {}
@@ -109,4 +109,5 @@ class State:
         self.scoring.configure(policy)
         refused += self.marks.configure(policy)
         self.policy = self.marks.policy
+        self.incidents.configure(policy)
         return refused

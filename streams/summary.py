@@ -146,8 +146,18 @@ class Story:
 
     def _incident(self, value: bytes) -> None:
         incident = _INCIDENT.decode(value)
-        if incident.incident_id in self.incidents or len(self.incidents) < KEPT_MAX:
+        if incident.merged_into is not None:
+            self._merged(incident.incident_id, incident.merged_into)
+        elif incident.incident_id in self.incidents or len(self.incidents) < KEPT_MAX:
             self.incidents[incident.incident_id] = incident
+
+    def _merged(self, incident_id: str, into: str) -> None:
+        """It goes on as another: so do the reasons that were kept of it."""
+        self.incidents.pop(incident_id, None)
+        given = self.reasons.pop(incident_id, None)
+        if given is not None:
+            kept = self.reasons.setdefault(into, [])
+            kept.extend(reason for reason in given if reason not in kept and len(kept) < SHOWN_MAX)
 
     def _alert(self, value: bytes) -> None:
         alert = _ALERT.decode(value)
@@ -301,7 +311,7 @@ def lines(summary: Summary) -> Iterator[str]:
 
 
 def _incident_lines(incident: Incident, summary: Summary) -> Iterator[str]:
-    yield f"  {incident.incident_id} ({incident.severity}, {incident.cause}), opened {when(incident.opened_at_ms)} UTC: {incident.title}"
+    yield f"  {incident.incident_id} ({incident.severity}, {incident.cause}, {incident.state}), opened {when(incident.opened_at_ms)} UTC: {incident.title}"
     yield f"    {incident.withdrawals} withdrawal(s), {incident.accounts} account(s), {grouped(incident.marked_base_amount)} {summary.base_currency} marked"
     given = summary.reasons.get(incident.incident_id)
     if given:
@@ -309,7 +319,8 @@ def _incident_lines(incident: Incident, summary: Summary) -> Iterator[str]:
             chance = "" if reason.p_value is None else f" (p {reason.p_value:.1e})"
             yield f"    because {reason.rule}: {reason.detail}{chance}"
     else:
-        yield f"    because {', '.join(incident.rules)}: {incident.summary}"
+        yield f"    because {', '.join(incident.rules)}"
+    yield f"    {incident.summary}"
 
 
 def _coverage_lines(summary: Summary) -> Iterator[str]:

@@ -15,6 +15,11 @@ VerdictKind = Literal["CLEAR", "WATCH", "HOLD", "UNSCORED"]
 Severity = Literal["notice", "warning", "critical"]
 MarkStage = Literal["suspected", "confirmed", "partly_recovered", "compensated", "cleared"]
 ReviewTold = Literal["asked", "joined", "over_budget", "severe"]
+Stage = Literal["new", "acknowledged", "investigating", "pending_closure", "closed", "merged"]
+Outcome = Literal[
+    "confirmed_unauthorized", "confirmed_system_failure", "customers_own_act", "own_treasury_move", "test", "inconclusive",
+]  # fmt: skip
+ClockTarget = Literal["acknowledged", "halted", "regulator_told", "police_told", "customers_told"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -160,35 +165,82 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
 
 
+class ClockSheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """When what happened in an incident. The first four the monitor writes itself, the others people tell."""
+
+    first_event_at_ms: TimeMs
+    first_finding_at_ms: TimeMs
+    paged_at_ms: TimeMs | None = None
+    acknowledged_at_ms: TimeMs | None = None
+    halted_at_ms: TimeMs | None = None
+    regulator_told_at_ms: TimeMs | None = None
+    police_told_at_ms: TimeMs | None = None
+    customers_told_at_ms: TimeMs | None = None
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """A time of the clock sheet that is still open, and by when the policy wants it."""
+
+    target: ClockTarget
+    due_at_ms: TimeMs
+    missed: bool
+
+
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """One line of an incident's timeline."""
+
+    at_ms: TimeMs
+    what: Literal[
+        "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
+        "closure_proposed", "closure_withdrawn", "closed",
+    ]  # fmt: skip
+    detail: str
+    actor: Annotated[Id | None, Meta(description="Who decided it; none where the monitor did.")] = None
+
+
 class Incident(Output, frozen=True, kw_only=True, gc=False):
-    """All findings of one attack or failure, as far as they share an address or a wallet."""
+    """All findings of one attack or failure, as far as they share an address, account, wallet, provider, device or batch."""
 
     incident_id: Id
     version: Annotated[int, Meta(ge=1)]
-    state: Literal["new"]
+    handled_version: Annotated[
+        int, Meta(ge=0, description="The version in which state, owner or clock last changed: who saw it or a later one is up to date.")
+    ]
+    state: Stage
+    merged_into: Annotated[Id | None, Meta(description="The incident that goes on in its place.")] = None
+    follows: Annotated[Id | None, Meta(description="A closed incident that shares something with it.")] = None
+    outcome: Annotated[Outcome | None, Meta(description="What it was; known when it is closed.")] = None
+    assignee: Id | None = None
     severity: Severity
+    certain: Annotated[bool, Meta(description="An invariant is broken; otherwise it is detectors' opinions alone.")]
     cause: Cause
     title: str
-    summary: str
+    summary: Annotated[str, Meta(description="What, how much, from where, whether it goes on, whether it is covered, what to do next.")]
     rules: tuple[Id, ...]
-    keys: Annotated[tuple[str, ...], Meta(description='What ties it together, as "address:…", "wallet:…", "source:…".')]
+    keys: Annotated[tuple[str, ...], Meta(description='What ties it together, the first 64, as "address:…", "wallet:…", "source:…".')]
     findings: int
     withdrawals: int
     accounts: int
+    marks: Annotated[int, Meta(description="Marks that stand.")]
     opened_at_ms: TimeMs
     first_event_at_ms: TimeMs
     last_event_at_ms: TimeMs
+    closed_at_ms: TimeMs | None = None
+    clock: ClockSheet
+    due: Annotated[tuple[Due, ...], Meta(description="What the clock sheet still waits for.")] = ()
+    timeline: Annotated[tuple[Happened, ...], Meta(description="In order; of many the first 20 and the newest 80.")] = ()
     marked_base_amount: Amount
     uncovered_base_amount: Amount
     policy_version: int
 
 
 class Alert(Output, frozen=True, kw_only=True, gc=False):
-    """A human is to be woken (page) or told (notice). One page per incident and escalation."""
+    """A human is to be woken (page) or told (notice). One page per incident and escalation; one alert per missed time of its clock sheet."""
 
     alert_id: Id
     incident_id: Id | None
     kind: Literal["page", "notice"]
+    why: Literal["opened", "escalated", "reopened", "clock_missed"]
     severity: Severity
     title: str
     summary: str
