@@ -11,7 +11,7 @@ import msgspec
 from monitor.contracts.feedback import Feedback
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Approval(msgspec.Struct, frozen=True):
     """One decision by its first person; `version` is the subject's when it was made."""
 
     subject_id: str
@@ -38,12 +38,12 @@ def content(decision: Feedback) -> str:
 
 
 class Approvals:
-    """Waiting decisions by what they say."""
+    """Approval decisions by what they say."""
 
     def __init__(self) -> None:
-        self.by_content: dict[str, Waiting] = {}
+        self.by_content: dict[str, Approval] = {}
 
-    def ask(self, decision: Feedback, version: int, now_ms: int, within_ms: int, limit: int) -> Approved | Waiting | str:
+    def ask(self, decision: Feedback, version: int, now_ms: int, within_ms: int, limit: int) -> Approved | Approval | str:
         """Take one person's decision.
 
         Returns
@@ -61,12 +61,12 @@ class Approvals:
             return f"{known.actor} approved it on version {known.version}, the present one is {version}: it must be asked for again"
         if known is None and len(self.by_content) >= limit:
             return f"{limit} decisions wait for a second person already"
-        waiting = Waiting(decision.subject_id, decision.command, decision.actor, decision.event_id, version, now_ms + within_ms)
+        waiting = Approval(decision.subject_id, decision.command, decision.actor, decision.event_id, version, now_ms + within_ms)
         self.by_content.pop(key, None)
         self.by_content[key] = waiting
         return waiting
 
-    def expired(self, now_ms: int) -> Iterator[Waiting]:
+    def expired(self, now_ms: int) -> Iterator[Approval]:
         """Those that have expired since they were last asked about, each told once; they are kept for the second person who comes too late."""
         for key, waiting in list(self.by_content.items()):
             if waiting.told and now_ms - waiting.expires_ms > KEPT_MS:

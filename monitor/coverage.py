@@ -8,18 +8,25 @@ from typing import Literal
 
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures
-from monitor.marks import Marks, MarkState
+from monitor.layers import UNCOVERED
+from monitor.ledger import Part
+from monitor.mark_state import MarkState
+from monitor.marks import Marks
 from monitor.money import print_amount
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
-    """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing."""
+    """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing.
+
+    Available is what the policy's layers can still carry: of a prefunded layer what is in it, of one on claim what may still be claimed.
+    """
     available = held = paid = 0
-    usable = {layer.layer_id for layer in marks.reserve.order}
-    for layer_id, layer in marks.reserve.layers.items():
-        available += (marks.value(layer.unit, layer.available_minor) or 0) if layer_id in usable else 0
-        held += marks.value(layer.unit, layer.held_minor) or 0
-        paid += marks.value(layer.unit, layer.paid_minor) or 0
+    for terms in marks.ledger.order:
+        available += marks.value(terms.unit, marks.ledger.room(terms)) or 0
+    for layer_id, layer in marks.ledger.layers.items():
+        if layer_id != UNCOVERED:
+            held += marks.value(layer.unit, layer.held_minor) or 0
+            paid += marks.value(layer.unit, layer.paid_minor) or 0
     drain = int(marks.drain.rate(now_ms, marks.policy.drain_half_life_ms))
     total = marks.total
     return CoverageFigures(
@@ -47,7 +54,7 @@ def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], asse
         decided_at_ms=now_ms,
         scope=scope,
         base_currency=base,
-        layers=tuple(_layer(marks, layer_id) for layer_id in marks.reserve.layers),
+        layers=tuple(_layer(marks, layer_id) for layer_id in marks.ledger.layers),
         assets=tuple(_asset(marks, asset) for asset in sorted(marks.sums if assets is None else assets) if asset in marks.sums),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
@@ -62,10 +69,19 @@ def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], asse
 
 
 def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
-    layer = marks.reserve.layers[layer_id]
+    layer = marks.ledger.layers[layer_id]
     decimals = marks.decimals(layer.unit)
-    amounts = (layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor)
-    return LayerCoverage(layer_id, layer.unit, *(print_amount(amount, decimals) for amount in amounts))
+    room = next((marks.ledger.room(terms) for terms in marks.ledger.order if terms.layer_id == layer_id), None)
+    return LayerCoverage(
+        layer_id=layer_id,
+        unit=layer.unit,
+        funded=print_amount(layer.funded_minor, decimals),
+        recovered=print_amount(layer.recovered_minor, decimals),
+        available=print_amount(layer.available_minor, decimals),
+        held=print_amount(layer.held_minor, decimals),
+        paid=print_amount(layer.paid_minor, decimals),
+        can_carry=None if room is None else print_amount(room, decimals),
+    )
 
 
 def _asset(marks: Marks, asset: str) -> AssetCoverage:
@@ -82,25 +98,31 @@ def _asset(marks: Marks, asset: str) -> AssetCoverage:
 def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
     """The record of one version of one mark."""
     subject, price = mark.subject, mark.price
-    base_decimals = marks.decimals(marks.policy.base_currency)
+    decimals, base_decimals = marks.decimals(subject.asset), marks.decimals(marks.policy.base_currency)
+
+    def units(amount_minor: int) -> str:
+        return print_amount(amount_minor, decimals)
 
     def base(amount_minor: int | None) -> str | None:
         return None if amount_minor is None else print_amount(amount_minor, base_decimals)
 
-    allocations = tuple(
-        Allocation(part.layer_id, part.unit, print_amount(part.amount_minor, marks.decimals(part.unit)), base(part.base_minor) or "0")
-        for part in mark.parts
-    )
+    def allocation(account: Literal["held", "paid", "recovered"], part: Part) -> Allocation:
+        own, passed = (print_amount(amount, marks.decimals(part.unit)) for amount in (part.amount_minor, part.deductible_minor))
+        return Allocation(part.layer_id, account, part.unit, own, units(part.asset_minor), base(part.base_minor), passed)
+
     return Mark(
         decided_at_ms=now_ms,
         mark_id=subject.mark_id,
         version=mark.version,
-        state="released" if mark.released else "suspected",
+        state=mark.stage,
         withdrawal_id=subject.withdrawal_id,
         account_id=subject.account_id,
         owner=subject.owner,
         asset=subject.asset,
-        amount=print_amount(subject.amount_minor, marks.decimals(subject.asset)),
+        amount=units(subject.amount_minor),
+        open_amount=units(mark.open_minor),
+        recovered_amount=units(mark.recovered_minor),
+        compensated_amount=units(mark.compensated_minor),
         base_amount=base(mark.base_minor),
         price=price.text if price is not None else None,
         price_source=price.source if price is not None else None,
@@ -108,7 +130,11 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
         cause=mark.cause,
         provider_id=subject.provider_id,
         incident_id=mark.incident_id,
-        allocations=allocations,
+        allocations=(
+            *(allocation("held", part) for part in mark.parts),
+            *(allocation("paid", part) for part in mark.paid),
+            *(allocation("recovered", part) for part in mark.returned),
+        ),
         uncovered_base_amount=base(mark.uncovered_base_minor),
         policy_version=marks.policy.version,
     )
@@ -126,7 +152,7 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
             layer.held_minor,
             layer.paid_minor,
         )
-        for layer_id, layer in marks.reserve.layers.items()
+        for layer_id, layer in marks.ledger.layers.items()
     }
 
 

@@ -5,11 +5,12 @@ After the last nothing can fail. What each command does stands in `monitor.comma
 """
 
 from monitor.approvals import Approved
-from monitor.commands import COMMANDS, Commands, Step, Target
+from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
+from monitor.plans import Step, Target
 from monitor.policies import Proposal, differences, digest, needs_approval, next_version
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
@@ -23,7 +24,7 @@ def may(policy: Policy, actor: Actor, command: Command) -> bool:
     """Whether one of the actor's roles has the command."""
     if actor.machine and command not in MACHINES_MAY:
         return False
-    return any(command in policy.roles.get(role, ()) for role in actor.roles)
+    return any(role in policy.roles and command in policy.roles[role].commands for role in actor.roles)
 
 
 class Decided:
@@ -59,6 +60,8 @@ class Decided:
             done = step.do((asked.first_actor, decision.actor))
             self._say("decided", decision, f"{told}, approved by {asked.first_actor} first: {done}: {decision.reason}", asked.first_actor)
         else:
+            if step.wait is not None:
+                step.wait(decision.actor)
             minutes = policy.four_eyes.within_ms // 60_000
             self._say("awaits-second", decision, f"{told} waits {minutes} min for a second person: {decision.reason}")
 
@@ -76,12 +79,13 @@ class Decided:
         return None
 
     def _planned(self, decision: Feedback, target: Target) -> Step | str:
-        row = COMMANDS[decision.command]
-        if decision.subject not in row.subjects:
-            return f"it can be decided about {' or '.join(row.subjects)}, not about {decision.subject}"
+        plans = self.commands.plans[decision.command]
+        plan = plans.get(decision.subject)
+        if plan is None:
+            return f"it is decided about {' or '.join(plans)}, not about {decision.subject}"
         if not target.material <= decision.seen_version <= target.version:
             return f"it was made on version {decision.seen_version}, the present one is {target.version} ({target.told})"
-        return row.plan(self.commands, decision, target)
+        return plan(decision, target)
 
     def _needs_second(self, decision: Feedback, step: Step) -> bool:
         policy = self.state.policy
@@ -91,6 +95,8 @@ class Decided:
         return step.stake_base_minor is None or (isinstance(above, int) and step.stake_base_minor > above)
 
     def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
+        outcomes = self.state.totals.decisions
+        outcomes[what] = outcomes.get(what, 0) + 1
         actors = (decision.actor,) if first_actor is None else (first_actor, decision.actor)
         self.decisions.audit(
             Audit(
@@ -110,8 +116,10 @@ class Decided:
                 state.proposal = Proposal(policy, digest(policy))
                 self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
             else:
-                state.configure(next_version(state.policy, policy))
-                self._policy("policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}")
+                refused += state.configure(next_version(state.policy, policy))
+                self._policy(
+                    "policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}"
+                )
         for why in refused:
             self._policy("refused", term, f"of the policy: {why}")
 
@@ -120,7 +128,9 @@ class Decided:
 
     def look(self) -> None:
         """On a Tick: say which decisions nobody seconded in time."""
+        outcomes = self.state.totals.decisions
         for waiting in self.state.approvals.expired(self.state.clock.now_ms):
+            outcomes["expired"] = outcomes.get("expired", 0) + 1
             detail = f"{waiting.command} of {waiting.subject_id} by {waiting.actor} found no second person in time and changes nothing"
             self.decisions.audit(
                 Audit(

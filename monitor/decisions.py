@@ -10,8 +10,10 @@ from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
-from monitor.marks import MarkState
-from monitor.money import parse_amount, print_amount
+from monitor.incident_state import incident_record
+from monitor.incidents import Standing
+from monitor.mark_state import Change, MarkState
+from monitor.money import parse_amount
 from monitor.outbox import Outbox
 from monitor.reasons import Reason
 from monitor.scoring import Opinion
@@ -26,9 +28,11 @@ class FactRefusedError(Exception):
     """A fact that the term's policy can't place. Raised before anything has changed."""
 
 
-def standing(mark: MarkState) -> tuple[int, int]:
-    """What a version of a mark counts for: base value and uncovered base value; nothing once it is released or while it has no price."""
-    return (0, 0) if mark.released else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
+def standing(mark: MarkState) -> Standing:
+    """What a version of a mark counts for in its incident: what of it is open."""
+    if not mark.standing:
+        return Standing(0, mark.subject.asset, 0, 0, 0)
+    return Standing(1, mark.subject.asset, mark.open_minor, mark.base_minor, mark.uncovered_base_minor or 0)
 
 
 class Decisions:
@@ -88,7 +92,7 @@ class Decisions:
             review=review,
             asset=known.asset,
             amount=known.amount,
-            incident_id=known.incident_id,
+            incident_id=state.incidents.root(known.incident_id),
             too_late=kind == "HOLD" and known.left,
             late=now_ms - at_ms > state.policy.late_after_ms,
             occurred_at_ms=known.occurred_at_ms,
@@ -130,37 +134,73 @@ class Decisions:
         rule = rule_of(finding.rule)
         if not rule.incident:
             return None
-        incidents, policy, now_ms = state.incidents, state.policy, state.clock.now_ms
-        incident, opened = incidents.join(finding, now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}")
-        incidents.evict(policy.limits.incidents)
-        if finding.subject is not None:
-            self._mark(finding.subject, rule.cause, incident.incident_id)
-        if opened:
-            self.publish_incident(incident.incident_id)
-        if incident.severe or not state.snoozes.mutes(finding, now_ms):
-            self._tell(incident.incident_id)
-        return incident.incident_id
+        incidents, policy, subject = state.incidents, state.policy, finding.subject
+        marked = None if subject is None else state.marks.by_id.get(subject.mark_id)
+        joined = incidents.join(
+            finding, state.clock.now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}", policy.limits,
+            None if marked is None else marked.incident_id,
+        )  # fmt: skip
+        incident_id = joined.incident.incident_id
+        for other in joined.merged:
+            self._move_marks(other.incident_id, incident_id)
+            self.publish_incident(other.incident_id)
+        if subject is not None:
+            self._mark(subject, rule.cause, incident_id)
+        if joined.opened or joined.merged:
+            self.publish_incident(incident_id)
+        if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):
+            self._tell(incident_id)
+        return incident_id
+
+    def _move_marks(self, from_id: str, to_id: str) -> None:
+        """Two incidents are one: every mark of the one that ended is the other's, as a new version."""
+        state = self.state
+        changes = (state.marks.move(mark_id, to_id) for mark_id in state.marks.of_incident(from_id))
+        self._take(*(change for change in changes if isinstance(change, Change)))
 
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
-        before = state.marks.by_id.get(subject.mark_id)
-        mark = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
-        if mark is not None:
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-        state.marks.forget_released(state.policy.limits.marks)
+        change = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        if change is not None:
+            self._take(change)
+            if change.after.incident_id != incident_id:
+                self._tell(change.after.incident_id)
+        state.marks.forget(state.policy.limits.marks)
 
-    def _count(self, incident_id: str, before: MarkState | None, after: MarkState) -> None:
-        """Tell the incident by how much its marks grew or shrank."""
-        state = self.state
-        incident = state.incidents.by_id.get(incident_id)
-        if incident is None:
-            return
+    def changed(self, *changes: Change) -> None:
+        """Marks were changed: their incidents are told what they stand for now, the new versions are published, then the coverage.
+
+        Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
+        """
+        self._take(*changes)
+        for before, after in changes:
+            if (after.base_minor or 0) > (0 if before is None else before.base_minor or 0):
+                self._tell(after.incident_id)
+
+    def _take(self, *changes: Change) -> None:
+        state, now_ms = self.state, self.state.clock.now_ms
+        for before, after in changes:
+            self._count(before, after)
+            self.outbox.put("marks", after.mark_id, mark_record(state.marks, after, now_ms))
+        if changes:
+            assets = dict.fromkeys(after.subject.asset for _, after in changes)
+            self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", assets))
+
+    def settle(self) -> None:
+        """At the end of an entry: what it made available carries what stands uncovered."""
+        if self.state.marks.ledger.freed:
+            self._take(*self.state.marks.settle())
+
+    def _count(self, before: MarkState | None, after: MarkState) -> None:
+        """Tell the incident, or both if the mark moved, what its marks stand for now."""
+        state, mark_id = self.state, after.mark_id
         page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-        base, uncovered = (0, 0) if before is None else standing(before)
-        now_base, now_uncovered = standing(after)
-        state.incidents.marked(incident, now_base - base, now_uncovered - uncovered, page_minor)
+        moved = before is not None and before.incident_id != after.incident_id
+        if before is not None and moved:
+            state.incidents.changed(before.incident_id, mark_id, standing(before), None, state.clock.now_ms, page_minor)
+        stood = None if before is None or moved else standing(before)
+        state.incidents.changed(after.incident_id, mark_id, stood, standing(after), state.clock.now_ms, page_minor)
 
     def _tell(self, incident_id: str) -> None:
         """A page, if the incident's marks have grown enough for one."""
@@ -168,35 +208,39 @@ class Decisions:
         incident = state.incidents.by_id.get(incident_id)
         if incident is None:
             return
-        muted_before = state.incidents.over_budget
-        alert = state.incidents.alert_due(incident, lambda: state.pages.take(state.clock.now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
-        if alert is not None:
+        now_ms = state.clock.now_ms
+        over_before = state.incidents.counts.over_budget
+        due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
+        if due is not None:
             self.publish_incident(incident_id)
-            record = state.incidents.alert(incident, alert, state.clock.now_ms, state.policy.version)
-            self.outbox.put("alerts", incident_id, record)
-        if state.incidents.over_budget > muted_before:
+            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy))
+        if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
-            self.finding(Finding("page_budget_spent", detail, state.clock.now_ms, ("budget:pages",)))
+            self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
+
+    def watch_clocks(self) -> None:
+        """On a Tick: tell of every target of a clock sheet that was missed, once."""
+        state = self.state
+        now_ms = state.clock.now_ms
+        for incident, target, kind, due_ms in state.incidents.missed(now_ms):
+            self.publish_incident(incident.incident_id)
+            late = f"Missed: {target.replace('_', ' ')} was wanted {(now_ms - due_ms) // 60_000} min ago. "
+            self.outbox.put("alerts", incident.incident_id, state.incidents.alert(incident, kind, "clock_missed", now_ms, state.policy, late))
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
         mark = self.state.marks.by_id.get(mark_id)
-        if mark is not None and mark.released:
+        if mark is not None and mark.stage == "cleared":
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
-
-    def _publish_mark(self, mark: MarkState) -> None:
-        state, now_ms = self.state, self.state.clock.now_ms
-        self.outbox.put("marks", mark.subject.mark_id, mark_record(state.marks, mark, now_ms))
-        self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", (mark.subject.asset,)))
 
     def publish_incident(self, incident_id: str) -> None:
         """Publish an incident's next version."""
         state = self.state
         incident = state.incidents.by_id[incident_id]
-        decimals = state.policy.assets[state.policy.base_currency].decimals
-        record = state.incidents.record(incident, state.clock.now_ms, state.policy.version, lambda minor: print_amount(minor, decimals))
-        self.outbox.put("incidents", incident_id, record)
+        incident.version += 1
+        state.incidents.dirty.pop(incident_id, None)
+        self.outbox.put("incidents", incident_id, incident_record(incident, state.clock.now_ms, state.policy))
 
     def hold(self, withdrawal_id: str, known: Known, findings: tuple[Finding, ...], opinion: Opinion | None = None) -> Known:
         """A withdrawal with findings that ask for HOLD: incident and mark first, so that the verdict can name them; all under one entry.
@@ -206,7 +250,7 @@ class Decisions:
         incident_id = known.incident_id
         for finding in findings:
             incident_id = self.finding(finding) or incident_id
-        known = msgspec.structs.replace(known, incident_id=incident_id)
+        known = msgspec.structs.replace(known, incident_id=self.state.incidents.root(incident_id))
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
         review: ReviewTold | None = "severe"
         if opinion is not None and all(rule_of(finding.rule).statistical for finding in findings):
@@ -221,25 +265,19 @@ class Decisions:
         detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
         self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
-    def release(self, mark_id: str) -> None:
-        """The loss didn't happen: give the mark back, if there is one."""
-        state = self.state
-        before = state.marks.by_id.get(mark_id)
-        mark = state.marks.release(mark_id)
-        if mark is None or before is None:
-            return
-        self._count(mark.incident_id, before, mark)
-        self._publish_mark(mark)
+    def clear(self, mark_id: str) -> None:
+        """The loss didn't happen: give the mark back, if there is one of which nothing was compensated or came back."""
+        change = self.state.marks.clear(mark_id)
+        if isinstance(change, Change):
+            self.changed(change)
 
     def reprice(self, asset: str) -> None:
         """A price of an asset came: marks that had none, or a stale one, are valued now."""
         state = self.state
         if not state.marks.unpriced:
             return
-        for before, mark in state.marks.reprice(asset, state.clock.now_ms):
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-            self._tell(mark.incident_id)
+        for change in state.marks.reprice(asset, state.clock.now_ms):
+            self.changed(change)
 
     def notice(self, notice: Notice) -> None:
         """Publish what happened to a source; wake people if it is severe, tell them if it is blind."""

@@ -193,6 +193,7 @@ class Engine:
                 self.decisions.notice(notice)
         elif type(entry) is SourceAcceptedEntry:
             self.decisions.notice(self.state.sources.accept(entry))
+        self.decisions.settle()
 
     def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
         """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
@@ -295,6 +296,7 @@ class Engine:
                     events.handlers[kind](entry)
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
+            self.decisions.settle()
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():
@@ -355,6 +357,7 @@ class Engine:
             self.decisions.notice(notice)
         self.events.judge_absence()
         self.events.decided.look()
+        self.decisions.watch_clocks()
         for incident_id in list(state.incidents.dirty):
             self.decisions.publish_incident(incident_id)
         self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))

@@ -31,12 +31,12 @@ from monitor.coverage import coverage
 from monitor.decided import Decided
 from monitor.decisions import Decisions
 from monitor.doubts import TOPICS
-from monitor.findings import Finding, Subject, rule_of
+from monitor.findings import Finding, Subject, is_ambient, rule_of
 from monitor.funds import Funds
 from monitor.payouts import Payouts
 from monitor.policy import PROVIDERS_MAX
 from monitor.requests import Requests
-from monitor.scoring import Opinion, tied_to
+from monitor.scoring import Opinion, tied_by, tied_to
 from monitor.state import Provider, State
 from monitor.wallet_rules import WalletRules
 from monitor.withdrawals import Known
@@ -118,7 +118,9 @@ class Events:
         """The opinion's reasons as findings, each tied to what its rule is about."""
         findings = []
         for reason in opinion.reasons:
-            keys = (tied_to(reason.rule, event),)
+            keys: tuple[str, ...] = (tied_to(reason.rule, event),)
+            if loss is not None and not is_ambient(keys):
+                keys += tied_by(event)
             findings.append(Finding(reason.rule, reason.detail, event.occurred_at_ms, keys, reason.p_value, loss))
         return tuple(findings)
 
@@ -149,7 +151,7 @@ class Events:
         """A layer is funded or drawn down."""
         event = entry.event
         marks = self.state.marks
-        move = marks.reserve.fund if event.action == "fund" else marks.reserve.draw
+        move = marks.ledger.fund if event.action == "fund" else marks.ledger.draw
         why = move(event.layer_id, event.unit, self.decisions.minor(event.unit, event.amount))
         if why is not None:
             self.refused(event.layer_id, why)

@@ -3,6 +3,7 @@
 Nothing here judges or marks; `monitor.engine` turns findings into verdicts, marks, incidents and alerts.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -101,3 +102,30 @@ class Finding(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
     p_value: float | None = None
     subject: Subject | None = None
+
+
+AMBIENT = frozenset(("asset", "budget", "clock", "everything", "rejected", "source"))
+"""Keys of what all customers share or of our own state: findings under them are one incident, but tie nothing else to it."""
+
+
+def is_ambient(keys: Iterable[str]) -> bool:
+    """Whether any of the keys is of what all share."""
+    return any(key.partition(":")[0] in AMBIENT for key in keys)
+
+
+def ties(finding: Finding) -> tuple[str, ...]:
+    """Everything that ties a finding to an incident: what it is about, the account, and, where somebody else signs, the provider.
+
+    Who gets at one wallet of a provider's may get at the others; a customer's mistakes say nothing of it.
+    """
+    keys = tuple(dict.fromkeys(key for key in finding.keys if not key.endswith(":")))
+    subject = finding.subject
+    if subject is None or is_ambient(keys):
+        return keys
+    more = []
+    if subject.account_id is not None:
+        more.append(f"account:{subject.account_id}")
+    rule = rule_of(finding.rule)
+    if subject.provider_id is not None and rule.cause == "unauthorized_access" and not rule.statistical:
+        more.append(f"provider:{subject.provider_id}")
+    return (*keys, *(key for key in more if key not in keys))

@@ -10,9 +10,10 @@ import msgspec
 
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
+DecisionOutcome = Literal["decided", "awaits-second", "refused", "expired"]
 TABLES = (
-    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
-    "review_asked", "review_overflow", "label", "remembered", "labels",
+    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "incident_key", "incident_name", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
+    "approval", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
     "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt",
@@ -106,14 +107,21 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     ticks_ignored: int = 0
     quarantined: int = 0
     marks: dict[str, int] = {}
-    """Marks that stand, by state."""
-    incidents_open: int = 0
+    """Marks that are kept, by state."""
+    incidents: dict[str, int] = {}
+    """Incidents kept, by state."""
+    clocks_missed: dict[str, int] = {}
+    """Targets of clock sheets that were missed, by target."""
     alerts: dict[str, int] = {}
     """Alerts raised, by kind."""
     reviews: dict[str, int] = {}
     """Odd withdrawals by what became of their review: asked, joined to one that was asked, over the budget."""
     reviews_left: float = 0.0
     """Reviews that can be asked for at once before the budget is spent."""
+    decisions: dict[str, int] = {}
+    """People's decisions by outcome: decided, awaits-second, refused, expired."""
+    findings_snoozed: int = 0
+    """Findings that nobody was told of because their rule is snoozed for what they are about."""
     pages_over_budget: int = 0
     """Incidents that nobody was woken for because the page budget was spent."""
     findings: dict[str, int] = {}

@@ -1,183 +1,368 @@
-"""Incidents: findings that share an address, a wallet or a source within a window are one incident; one page for each and for each escalation.
+"""Incidents: findings that share a key within a window of event time are one incident; one page for each and for each escalation.
 
-Pure state over findings; marks are made elsewhere and told here. Called by `monitor.engine`.
+Union-find over keys, bounded; marks are made elsewhere and told here. What people decide is in `monitor.handling`. Called by `monitor.decisions`.
 """
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from monitor.clock_sheet import begun, joined
 from monitor.contracts.base import Cause
-from monitor.contracts.outputs import Alert, Incident, Severity
+from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import Finding, rule_of
+from monitor.findings import Finding, is_ambient, rule_of, ties
+from monitor.incident_keys import IncidentKeys
+from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
+from monitor.incident_words import summary, title
+from monitor.policy import Limits, Policy
 
-RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
-NAMES_MAX = 10_000  # distinct withdrawals and accounts counted per incident; beyond it the counts are lower bounds
-KEYS_MAX = 64
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
+HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
+
+Why = Literal["opened", "escalated", "reopened", "clock_missed"]
 
 
-class IncidentState(msgspec.Struct):
-    """One incident as it stands."""
+class Counts(msgspec.Struct):
+    """Totals since the journal's first entry."""
 
-    incident_id: str
-    severity: Severity
-    cause: Cause
-    title: str
-    summary: str
-    opened_at_ms: int
-    first_event_at_ms: int
-    last_event_at_ms: int
-    last_finding_at_ms: int
-    version: int = 0
-    findings: int = 0
-    rules: list[str] = []
-    keys: list[str] = []
-    withdrawals: dict[str, None] = {}
-    accounts: dict[str, None] = {}
-    marked_base_minor: int = 0
-    uncovered_base_minor: int = 0
-    paged_base_minor: int = -1
-    alerts: int = 0
-    severe: bool = False
-    muted: bool = False
+    opened: int = 0
+    merged: int = 0
+    reopened: int = 0
+    evicted: int = 0
+    over_budget: int = 0
+    alerts: dict[str, int] = msgspec.field(default_factory=lambda: {"page": 0, "notice": 0})
+    missed: dict[ClockTarget, int] = {}
+
+
+class Joined(NamedTuple):
+    """The incident that a finding went into; whether it is new; which others it tied to it, now merged."""
+
+    incident: IncidentState
+    opened: bool
+    merged: list[IncidentState]
+
+
+class Standing(NamedTuple):
+    """What a mark counts for in its incident: nothing (`number` 0) once it is given back; no value while it has no price."""
+
+    number: int
+    asset: str
+    amount_minor: int
+    base_minor: int | None
+    uncovered_minor: int
 
 
 class Incidents:
-    """Incidents by id, and by the keys that tie findings together."""
+    """Incidents by id, and by the keys that tie findings together. `names` and `due_ms` follow from the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.by_id: dict[str, IncidentState] = {}
-        self.by_key: dict[str, str] = {}
+        self.keys = IncidentKeys()
         self.dirty: dict[str, None] = {}
-        self.alerts: dict[str, int] = {"page": 0, "notice": 0}
-        self.evicted = 0
-        self.over_budget = 0
+        self.counts = Counts()
+        self.names = 0
+        self.due_ms: dict[str, int] = {}
+        self.configure(policy)
 
-    def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str) -> tuple[IncidentState, bool]:
-        """Put a finding into the incident that shares a key with it within the window, or into a new one; says whether it is new."""
-        incident = self._shared(finding, now_ms, window_ms)
-        opened = incident is None
-        rule = rule_of(finding.rule)
-        if incident is None:
-            incident = IncidentState(new_id, rule.severity, rule.cause, rule.title, finding.detail, now_ms, finding.at_ms, finding.at_ms, now_ms)
-            self.by_id[new_id] = incident
-        for key in finding.keys:
-            if key not in incident.keys:
-                if len(incident.keys) == KEYS_MAX:
-                    continue
-                incident.keys.append(key)
-            self.by_key[key] = incident.incident_id
-        self._count(incident, finding, now_ms)
+    def configure(self, policy: Policy) -> None:
+        """Take a new term's policy: its targets hold for every open incident."""
+        self.targets = policy.clock_targets
+        for incident in self.by_id.values():
+            self.clocked(incident)
+
+    def restore(self, incidents: Iterable[IncidentState], dirty: Iterable[str], counts: Counts) -> None:
+        """Take over what was snapshotted, but for the keys."""
+        self.by_id = {incident.incident_id: incident for incident in incidents}
+        self.dirty, self.counts = dict.fromkeys(dirty), counts
+        self.names = sum(len(incident.withdrawals) + len(incident.accounts) for incident in self.by_id.values())
+        for incident in self.by_id.values():
+            self.clocked(incident)
+
+    def root(self, incident_id: str | None) -> str | None:
+        """The incident that goes on in the place of one that was merged."""
+        incident = self.by_id.get(incident_id or "")
+        return incident_id if incident is None or incident.merged_into is None else incident.merged_into
+
+    def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str, limits: Limits, marked_in: str | None = None) -> Joined:
+        """Put a finding into the open incident that it is tied to, into a closed one that it is a late fact of, or into a new one.
+
+        Several open ones become one: that with the most marks stays, of equals the oldest. A fact later than a closing opens an incident
+        that follows the closed one. `marked_in` is the incident that holds the mark of the finding's loss already.
+        """
+        keys = ties(finding)
+        tied = self._tied(keys, finding.at_ms, window_ms, marked_in)
+        found = sorted((one for one in tied if one.is_open), key=lambda one: (-one.marks, one.ordinal))
+        closed = [one for one in tied if not one.is_open]
+        late = [one for one in closed if finding.at_ms <= (one.closed_at_ms or 0)]
+        opened = not found and not late
+        if found:
+            incident = found[0]
+        elif late:
+            incident = max(late, key=lambda one: one.ordinal)
+            self.reopen(incident, now_ms, f"a late fact: {finding.detail}")
+        else:
+            incident = self._open(finding, now_ms, new_id)
+            incident.follows = max(closed, key=lambda one: one.ordinal).incident_id if closed else None
+        for other in found[1:]:
+            self._merge(incident, other, now_ms)
+        self._show(incident, self.keys.tie(incident.incident_id, keys, limits.incident_keys))
+        self._count(incident, finding, now_ms, limits.incident_names)
         self.dirty[incident.incident_id] = None
-        return incident, opened
+        self._evict(limits.incidents, incident.incident_id)
+        return Joined(incident, opened, found[1:])
 
-    def _shared(self, finding: Finding, now_ms: int, window_ms: int) -> IncidentState | None:
-        for key in finding.keys:
-            incident = self.by_id.get(self.by_key.get(key, ""))
-            if incident is not None and now_ms - incident.last_finding_at_ms <= window_ms:
-                return incident
-        return None
+    def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
+        """Incidents that share a key and whose events are within the window."""
+        ids = self.keys.tied(keys)
+        beside = self.by_id.get(marked_in or "")
+        if beside is not None and not is_ambient(keys) and not is_ambient(beside.keys):
+            ids[beside.incident_id] = None
+        incidents = [self.by_id[incident_id] for incident_id in ids]
+        return [one for one in incidents if one.clock.first_event_at_ms - window_ms <= at_ms <= one.last_event_at_ms + window_ms]
 
-    def _count(self, incident: IncidentState, finding: Finding, now_ms: int) -> None:
+    def _open(self, finding: Finding, now_ms: int, new_id: str) -> IncidentState:
+        rule = rule_of(finding.rule)
+        sheet = begun(finding.at_ms, now_ms)
+        incident = IncidentState(
+            new_id, self.counts.opened, rule.severity, rule.cause, finding.rule, finding.detail, sheet, finding.at_ms, now_ms
+        )  # fmt: skip
+        self.counts.opened += 1
+        self.by_id[new_id] = incident
+        self.keys.add(new_id)
+        incident.happened(now_ms, "opened", f"{finding.rule}: {finding.detail}")
+        return incident
+
+    def _show(self, incident: IncidentState, keys: Iterable[str]) -> None:
+        for key in keys:
+            if len(incident.keys) < KEYS_SHOWN_MAX and key not in incident.keys:
+                incident.keys.append(key)
+            kind, _, name = key.partition(":")
+            if kind in PLACES:
+                incident.place(kind, name)
+
+    def _merge(self, incident: IncidentState, other: IncidentState, now_ms: int) -> None:
+        """Two incidents are one: `other` ends. Its marks still name it: `monitor.decisions` moves them."""
+        self.counts.merged += 1
+        self.keys.merge(incident.incident_id, other.incident_id)
+        self._show(incident, other.keys)
+        self._take_over(incident, other)
+        for absorbed in (*other.absorbed, other.incident_id):
+            incident.absorbed[absorbed] = None
+            self.by_id[absorbed].merged_into = incident.incident_id
+        other.absorbed, other.stage = {}, "merged"
+        detail = f"{rule_of(other.rule).title}, {other.marks} mark(s): one with {incident.incident_id}"
+        other.handled(now_ms, "merged", detail)
+        incident.handled(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
+        self.dirty[incident.incident_id] = None
+        self.due_ms.pop(other.incident_id, None)
+
+    def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
+        """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
+        self._lead(incident, other.severity, other.cause, other.rule, other.detail)
+        incident.rules += [rule for rule in other.rules if rule not in incident.rules]
+        incident.clock = joined(incident.clock, other.clock)
+        incident.last_event_at_ms = max(incident.last_event_at_ms, other.last_event_at_ms)
+        incident.last_finding_at_ms = max(incident.last_finding_at_ms, other.last_finding_at_ms)
+        stage = max(incident.stage, other.stage, key=HANDLING.index)
+        incident.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
+        incident.assignee = incident.assignee or other.assignee
+        incident.follows = incident.follows or other.follows
+        incident.findings += other.findings
+        before = sum(len(names) for one in (incident, other) for names in (one.withdrawals, one.accounts))
+        incident.withdrawals |= other.withdrawals
+        incident.accounts |= other.accounts
+        self.names += len(incident.withdrawals) + len(incident.accounts) - before
+        other.withdrawals, other.accounts = {}, {}
+        incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
+        incident.trim()
+        incident.missed += [target for target in other.missed if target not in incident.missed]
+        incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
+        incident.paged_certain |= other.paged_certain
+        incident.alerts += other.alerts
+        incident.severe |= other.severe
+        incident.certain |= other.certain
+        incident.muted |= other.muted
+
+    def _lead(self, incident: IncidentState, severity: Severity, cause: Cause, rule: str, detail: str) -> None:
+        """What it is called: by the severest rule, of equals the newest."""
+        if RANK[severity] >= RANK[rule_of(incident.rule).severity]:
+            incident.rule, incident.cause, incident.detail = rule, cause, detail
+        if RANK[severity] > RANK[incident.severity]:
+            incident.severity = severity
+
+    def _count(self, incident: IncidentState, finding: Finding, now_ms: int, names_max: int) -> None:
         rule = rule_of(finding.rule)
         incident.findings += 1
         incident.last_finding_at_ms = now_ms
-        incident.first_event_at_ms = min(incident.first_event_at_ms, finding.at_ms)
+        if finding.at_ms < incident.clock.first_event_at_ms:
+            incident.clock = msgspec.structs.replace(incident.clock, first_event_at_ms=finding.at_ms)
         incident.last_event_at_ms = max(incident.last_event_at_ms, finding.at_ms)
         if finding.rule not in incident.rules:
             incident.rules.append(finding.rule)
-            if RANK[rule.severity] >= RANK[incident.severity]:
-                incident.title, incident.cause, incident.summary = rule.title, rule.cause, finding.detail
-        if RANK[rule.severity] > RANK[incident.severity]:
-            incident.severity = rule.severity
+            self._lead(incident, rule.severity, rule.cause, finding.rule, finding.detail)
         if rule.severity == "critical" and not rule.statistical:
-            incident.severe = True
+            incident.severe = incident.certain = True
         subject = finding.subject
-        if subject is not None:
-            for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
-                if name is not None and len(names) < NAMES_MAX:
-                    names[name] = None
+        if subject is None:
+            return
+        for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
+            if name is not None and name not in names and self.names < names_max:
+                names[name] = None
+                self.names += 1
+        if subject.provider_id is not None:
+            incident.place("provider", subject.provider_id)
 
-    def marked(self, incident: IncidentState, base_minor: int, uncovered_minor: int, page_base_minor: int) -> None:
-        """A mark of the incident was made (or, negative, given back); enough value makes it critical."""
-        incident.marked_base_minor += base_minor
-        incident.uncovered_base_minor += uncovered_minor
+    def changed(self, incident_id: str, mark_id: str, before: Standing | None, after: Standing | None, now_ms: int, page_base_minor: int) -> None:
+        """A mark of the incident was made, changed, given back (`after` stands for nothing) or moved to another (`after` is None)."""
+        incident = self.by_id.get(incident_id)
+        if incident is None:
+            return
+        for standing, sign in ((before, -1), (after, 1)):
+            if standing is not None and standing.number:
+                self._add(incident, standing, sign)
+        grown = after is not None and (before is None or after.number > before.number or (after.base_minor or 0) > (before.base_minor or 0))
+        if incident.stage == "closed" and grown:
+            self.reopen(incident, now_ms, f"its mark {mark_id} grew")
         if incident.marked_base_minor >= page_base_minor:
             incident.severity, incident.severe = "critical", True
+        elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
+            incident.severity = "warning"
+        self.dirty[incident_id] = None
+        self.clocked(incident)
+
+    def _add(self, incident: IncidentState, standing: Standing, sign: int) -> None:
+        incident.marks += sign
+        incident.unpriced += sign * (standing.base_minor is None)
+        incident.marked_base_minor += sign * (standing.base_minor or 0)
+        incident.uncovered_base_minor += sign * standing.uncovered_minor
+        minor = incident.marked_minor.get(standing.asset, 0) + sign * standing.amount_minor
+        incident.marked_minor[standing.asset] = minor
+        if minor == 0:
+            del incident.marked_minor[standing.asset]
+
+    def reopen(self, incident: IncidentState, now_ms: int, why: str) -> None:
+        """Facts came that nobody had when it was closed: it is new again, and pages again."""
+        incident.stage, incident.outcome, incident.closed_at_ms, incident.reopened = "new", None, None, True
+        incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=None, acknowledged_at_ms=None)
+        incident.missed = [target for target in incident.missed if target != "acknowledged"]
+        incident.paged_base_minor, incident.paged_certain, incident.alerts_due = -1, False, True
+        incident.handled(now_ms, "reopened", why)
+        self.counts.reopened += 1
         self.dirty[incident.incident_id] = None
+        self.clocked(incident)
 
-    def alert_due(self, incident: IncidentState, allow: Callable[[], bool]) -> str | None:
-        """Whether somebody must be told now: "page", "notice", or None. Asking counts as telling.
+    def alert_due(self, incident: IncidentState, now_ms: int, allow: Callable[[], bool]) -> tuple[str, Why] | None:
+        """Whether somebody must be told now: a page or a notice, and why. Asking counts as telling.
 
-        `allow` takes a page from the budget; what is severe doesn't ask. An incident that was refused its page asks again at its next finding.
+        A page at first, at ten times the value, and when what was an opinion becomes certain. `allow` takes a page from the budget; what is
+        severe doesn't ask. An incident that was refused its page asks again at its next finding.
         """
-        kind = None
+        if not incident.is_open:
+            return None
+        first = incident.paged_base_minor < 0
         grown = incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1)
-        if incident.severity == "critical" and (incident.paged_base_minor < 0 or grown):
+        proven = incident.certain and not incident.paged_certain
+        why: Why = "escalated" if not first else "reopened" if incident.reopened else "opened"
+        if incident.severity == "critical" and (first or grown or proven):
             if incident.severe or allow():
-                kind = "page"
-                incident.paged_base_minor = incident.marked_base_minor
-            else:
-                self.over_budget += not incident.muted
-                incident.muted = True
-        if kind is None and incident.alerts == 0:
-            kind = "notice"
-        if kind is not None:
-            incident.alerts += 1
-            self.alerts[kind] += 1
-        return kind
+                incident.paged_base_minor, incident.paged_certain = incident.marked_base_minor, incident.certain
+                self._paged(incident, now_ms)
+                return self._told(incident, "page", why, now_ms)
+            self.counts.over_budget += not incident.muted
+            incident.muted = True
+        if incident.alerts == 0 or incident.alerts_due:
+            return self._told(incident, "notice", why, now_ms)
+        return None
 
-    def alert(self, incident: IncidentState, kind: str, now_ms: int, policy_version: int) -> Alert:
-        """The record that tells somebody of an incident."""
+    def _paged(self, incident: IncidentState, now_ms: int) -> None:
+        if incident.clock.paged_at_ms is None:
+            incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=now_ms)
+        self.clocked(incident)
+
+    def _told(self, incident: IncidentState, kind: str, why: Why, now_ms: int) -> tuple[str, Why]:
+        incident.alerts += 1
+        incident.alerts_due = False
+        self.counts.alerts[kind] += 1
+        if kind == "page":
+            incident.happened(now_ms, "escalated" if why == "escalated" else "paged", f"page {incident.alerts}")
+        return kind, why
+
+    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, missed: str = "") -> Alert:
+        """The record that tells somebody of an incident; `missed` says first what of its clock sheet is."""
+        told = facts(incident)
         return Alert(
             decided_at_ms=now_ms,
             alert_id=f"{incident.incident_id}/{incident.alerts}",
             incident_id=incident.incident_id,
             kind="page" if kind == "page" else "notice",
+            why=why,
             severity=incident.severity,
-            title=incident.title,
-            summary=incident.summary,
-            policy_version=policy_version,
+            title=title(told, policy),
+            summary=missed + summary(told, now_ms, policy),
+            policy_version=policy.version,
         )
 
-    def record(self, incident: IncidentState, now_ms: int, policy_version: int, print_base: Callable[[int], str]) -> Incident:
-        """The next version of an incident, as a record."""
-        incident.version += 1
-        self.dirty.pop(incident.incident_id, None)
-        return Incident(
-            decided_at_ms=now_ms,
-            incident_id=incident.incident_id,
-            version=incident.version,
-            state="new",
-            severity=incident.severity,
-            cause=incident.cause,
-            title=incident.title,
-            summary=incident.summary,
-            rules=tuple(incident.rules),
-            keys=tuple(incident.keys),
-            findings=incident.findings,
-            withdrawals=len(incident.withdrawals),
-            accounts=len(incident.accounts),
-            opened_at_ms=incident.opened_at_ms,
-            first_event_at_ms=incident.first_event_at_ms,
-            last_event_at_ms=incident.last_event_at_ms,
-            marked_base_amount=print_base(incident.marked_base_minor),
-            uncovered_base_amount=print_base(incident.uncovered_base_minor),
-            policy_version=policy_version,
-        )
+    def clocked(self, incident: IncidentState) -> None:
+        """Its clock sheet, marks or stage changed: know when its next target is missed."""
+        waiting = [due.due_at_ms for due in incident.due(self.targets) if not due.missed]
+        if waiting:
+            self.due_ms[incident.incident_id] = min(waiting)
+        else:
+            self.due_ms.pop(incident.incident_id, None)
 
-    def evict(self, limit: int) -> None:
-        """Over the limit the incidents that were opened first go, with their keys."""
+    def missed(self, now_ms: int) -> list[tuple[IncidentState, ClockTarget, str, int]]:
+        """Targets missed since it was last asked, each with the kind of alert and by when it was wanted. Asking counts as telling.
+
+        Nobody took a severe page: somebody else must be woken. All else is a notice to those who are awake.
+        """
+        found = []
+        for incident_id in sorted((one for one, due_ms in self.due_ms.items() if due_ms <= now_ms), key=lambda one: (self.due_ms[one], one)):
+            incident = self.by_id[incident_id]
+            for due in incident.due(self.targets):
+                if due.missed or due.due_at_ms > now_ms:
+                    continue
+                kind = "page" if due.target == "acknowledged" and incident.severe else "notice"
+                incident.missed.append(due.target)
+                incident.happened(now_ms, "clock_missed", f"{due.target} was wanted by {due.due_at_ms}")
+                self.counts.missed[due.target] = self.counts.missed.get(due.target, 0) + 1
+                incident.alerts += 1
+                self.counts.alerts[kind] += 1
+                found.append((incident, due.target, kind, due.due_at_ms))
+            self.dirty[incident_id] = None
+            self.clocked(incident)
+        return found
+
+    def stages(self) -> dict[str, int]:
+        """Incidents kept, by stage."""
+        counts: dict[str, int] = {}
+        for incident in self.by_id.values():
+            counts[incident.stage] = counts.get(incident.stage, 0) + 1
+        return counts
+
+    def _evict(self, limit: int, keep: str) -> None:
+        """Over the limit what is merged goes first, then what is closed, then what has no marks; of equals the oldest."""
         over = len(self.by_id) - limit
         if over <= 0:
             return
-        for incident_id in list(islice(self.by_id, over + limit // EVICTED_SHARE)):
-            incident = self.by_id.pop(incident_id)
-            self.dirty.pop(incident_id, None)
-            for key in incident.keys:
-                if self.by_key.get(key) == incident_id:
-                    del self.by_key[key]
-            self.evicted += 1
+        order = sorted(
+            self.by_id.values(), key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), one.marks > 0, one.ordinal)
+        )
+        for incident in order[: over + limit // EVICTED_SHARE]:
+            if incident.incident_id != keep:
+                self._forget(incident)
+
+    def _forget(self, incident: IncidentState) -> None:
+        incident_id = incident.incident_id
+        self.keys.forget(incident_id)
+        for absorbed in incident.absorbed:
+            self.by_id[absorbed].merged_into = None
+        into = self.by_id.get(incident.merged_into or "")
+        if into is not None:
+            into.absorbed.pop(incident_id, None)
+        self.names -= len(incident.withdrawals) + len(incident.accounts)
+        del self.by_id[incident_id]
+        self.dirty.pop(incident_id, None)
+        self.due_ms.pop(incident_id, None)
+        self.counts.evicted += 1

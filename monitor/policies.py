@@ -25,7 +25,8 @@ def digest(policy: Policy) -> str:
 
 def needs_approval(policy: Policy) -> bool:
     """Whether somebody may decide about policies: then nobody else can."""
-    return any("change_policy" in policy.roles.get(role, ()) for actor in policy.actors.values() if not actor.machine for role in actor.roles)
+    people = [actor for actor in policy.actors.values() if not actor.machine]
+    return any(role in policy.roles and "change_policy" in policy.roles[role].commands for actor in people for role in actor.roles)
 
 
 def next_version(standing: Policy, policy: Policy) -> Policy:

@@ -3,7 +3,7 @@
 Never read from a file by the core; `streams.settings` builds it from configuration and the term's writer publishes it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,11 @@ PROVIDERS_MAX = 10_000
 """Providers with a profile, and in the registry."""
 
 
+LayerKind = Literal["guarantee", "liability_reserve", "insurance", "group_funding"]
+Drawn = Literal["prefunded", "on_claim"]
+LayerAmount = Annotated[str, Meta(pattern=r"^[0-9]+([.][0-9]+)?$", max_length=64)]
+
+
 class Asset(msgspec.Struct, frozen=True):
     """One asset: how many decimals its smallest unit has (BTC 8, ETH 18, JPY 0)."""
 
@@ -22,12 +27,17 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One layer of the reserve, drawn on in the order of the list."""
+    """One layer of the reserve, drawn on in the order of the list. An event is an incident."""
 
     layer_id: Annotated[str, Meta(min_length=1, max_length=128, description="Name of the layer.")]
-    unit: Annotated[str, Meta(description="An asset (guarantee in kind: carries marks of that asset only) or the base currency.")]
+    unit: Annotated[str, Meta(description="An asset (in kind: carries marks of that asset only) or the base currency.")]
     causes: Annotated[tuple[Cause, ...], Meta(description="Causes that it covers.")] = ("unauthorized_access", "system_failure", "undecided")
     customers_only: Annotated[bool, Meta(description="The exchange's own loss isn't covered.")] = True
+    kind: Annotated[LayerKind, Meta(description="What it is: a guarantee is kept in kind.")] = "liability_reserve"
+    drawn: Annotated[Drawn, Meta(description="prefunded: carries what it was funded with; on_claim: is claimed on when it is needed.")] = "prefunded"
+    limit_per_event: Annotated[LayerAmount | None, Meta(description="What it carries of one event at most, in its unit.")] = None
+    limit_total: Annotated[LayerAmount | None, Meta(description="What it carries at most, in its unit; what comes back counts no longer.")] = None
+    deductible: Annotated[LayerAmount, Meta(description="What of each event it doesn't carry, in its unit: the first that reaches it.")] = "0"
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -37,19 +47,20 @@ class Actor(msgspec.Struct, frozen=True):
         str, Meta(min_length=44, max_length=44, description="Ed25519 public key, 32 bytes in base64: signs the person's decisions.")
     ]
     roles: Annotated[tuple[str, ...], Meta(description="Names of the person's roles, which say what the person may decide.")] = ("analyst",)
-    machine: Annotated[bool, Meta(description="No person: it may acknowledge, assign, note and set clocks, whatever its roles, and nothing else.")] = False
+    machine: Annotated[
+        bool, Meta(description="No person: it may acknowledge, assign, note and set clocks, whatever its roles, and nothing else.")
+    ] = False
 
 
-ROLES: dict[str, tuple[Command, ...]] = {
-    "analyst": (
-        "acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze",
-    ),
-    "lead": (
-        "acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze",
-        "release", "recovered", "compensated", "close", "reopen",
-    ),
-    "administrator": ("change_policy",),
-}  # fmt: skip
+class Role(msgspec.Struct, frozen=True):
+    """What people of one role may decide."""
+
+    commands: Annotated[tuple[Command, ...], Meta(description="Commands that people of this role may decide.")]
+
+
+ANALYST: tuple[Command, ...] = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
+LEAD: tuple[Command, ...] = (*ANALYST, "release", "recovered", "compensated", "close", "reopen")
+ROLES = {"analyst": Role(ANALYST), "lead": Role(LEAD), "administrator": Role(("change_policy",))}
 """Who may do what where the policy says nothing else."""
 
 
@@ -80,6 +91,10 @@ class Limits(msgspec.Struct, frozen=True):
     event_ids: Annotated[int, Meta(ge=1024, description="Event ids remembered, to tell repeats.")] = 400_000
     outflows_waiting: Annotated[int, Meta(ge=64, description="Outflows that wait for their request.")] = 10_000
     incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
+    incident_keys: Annotated[int, Meta(ge=1024, description="Addresses, accounts, wallets and the like that tie findings to incidents.")] = 200_000
+    incident_names: Annotated[
+        int, Meta(ge=1024, description="Withdrawals and accounts counted in incidents; beyond it their counts are lower bounds.")
+    ] = 500_000
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
     remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
@@ -159,6 +174,16 @@ class Budget(msgspec.Struct, frozen=True):
     pages_per_hour: Annotated[int, Meta(ge=1, le=1_000, description="Pages an hour for findings that aren't severe: a ceiling.")] = 1
 
 
+class ClockTargets(msgspec.Struct, frozen=True):
+    """Within how many minutes an incident's clock sheet is to be filled; 0: no target. All but the first are asked for while severe marks stand."""
+
+    acknowledged_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the page until somebody says that he is on it.")] = 15
+    halted_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until what leaks is stopped.")] = 30
+    regulator_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until the regulator is told.")] = 120
+    police_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until the police is told.")] = 1_440
+    customers_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until customers are told.")] = 1_440
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The effective policy of one term."""
 
@@ -171,13 +196,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rules_off: Annotated[tuple[str, ...], Meta(description="Rules that are not applied at all.")] = ()
     thresholds: Thresholds = Thresholds()
     budget: Budget = Budget()
+    clock_targets: ClockTargets = ClockTargets()
     limits: Limits = Limits()
     river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
     plug_ins: Annotated[
         tuple[str, ...], Meta(max_length=8, description="Installed detectors of others that take part, by the names of their entry points.")
     ] = ()
     actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
-    roles: Annotated[dict[str, tuple[Command, ...]], Meta(description="What each role may decide.")] = ROLES
+    roles: Annotated[dict[str, Role], Meta(description="What each role may decide, by its name.")] = msgspec.field(default_factory=ROLES.copy)
     four_eyes: FourEyes = FourEyes()
     snooze_ms_max: Annotated[int, Meta(ge=1_000, description="How long a rule can be snoozed for one value.")] = 604_800_000
     label_approvals: Annotated[
@@ -205,7 +231,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     blind_after_ms: Annotated[int, Meta(ge=1_000, description="A source without progress for so long is blind.")] = 10_000
     late_after_ms: Annotated[int, Meta(ge=1_000, description="A verdict on an event older than this says late.")] = 60_000
     tick_ahead_max_ms: Annotated[int, Meta(ge=1_000, description="A Tick further ahead of intake's clocks is refused.")] = 60_000
-    incident_window_ms: Annotated[int, Meta(ge=60_000, description="Findings within this time and with a shared key are one incident.")] = 86_400_000
+    incident_window_ms: Annotated[
+        int,
+        Meta(ge=60_000, description="Findings that share a key with an incident join it within this time before its first and after its last event."),
+    ] = 86_400_000
     drain_half_life_ms: Annotated[int, Meta(ge=1_000, description="Half-life of the drain that gives the time to exhaustion.")] = 300_000
     price_stale_after_ms: Annotated[int, Meta(ge=1_000, description="An older price counts as none.")] = 3_600_000
     rejected_severe_per_minute: Annotated[

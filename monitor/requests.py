@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.doubts import Doubt
-from monitor.findings import Finding
+from monitor.findings import Finding, is_ambient
 from monitor.repeated import Asked
+from monitor.scoring import tied_by
 from monitor.state import State
 from monitor.wallet_rules import WalletRules
 from monitor.withdrawals import ENDED, Known
@@ -56,7 +57,12 @@ class Requests:
 
     def _found(self, event: Withdrawal, known: Known, amount_minor: int, told: list[tuple[str, str, str]]) -> tuple[Finding, ...]:
         loss = self.decisions.subject(f"withdrawal:{event.withdrawal_id}", event.withdrawal_id, known, amount_minor)
-        return tuple(Finding(rule, detail, event.occurred_at_ms, (key,), None, loss) for rule, detail, key in told if self.decisions.on(rule))
+        shared = tied_by(event)
+        return tuple(
+            Finding(rule, detail, event.occurred_at_ms, (key,) if is_ambient((key,)) else (key, *shared), None, loss)
+            for rule, detail, key in told
+            if self.decisions.on(rule)
+        )
 
     def _far_above(self, event: Withdrawal, known: Known, amount_minor: int, more: str | None) -> Iterator[tuple[str, str, str]]:
         usual, state = self.state.usual_withdrawals, self.state

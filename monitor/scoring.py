@@ -82,6 +82,12 @@ def tied_to(rule: str, event: Withdrawal) -> str:
     return f"{kind}:{name}"
 
 
+def tied_by(event: Withdrawal) -> tuple[str, ...]:
+    """What a request shares with others of the same hand: its device, and the batch that it came in."""
+    named = (("device", event.device_id), ("batch", event.batch_id))
+    return tuple(f"{kind}:{name}" for kind, name in named if name is not None)
+
+
 def chosen(policy: Policy) -> dict[str, RiverDetector | None]:
     """The detectors beside ours by name, in order: what river makes them of, None for an installed one."""
     return {**dict.fromkeys(policy.plug_ins), **{each.name: each for each in policy.river}}

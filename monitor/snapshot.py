@@ -14,17 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.registry import PlugIns, none_installed
+from monitor.approvals import Approval
 from monitor.budget import Bucket, Overflow, Review
+from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
 from monitor.held import WalletBalance
 from monitor.holdings import HoldingState
-from monitor.incidents import IncidentState
+from monitor.incident_state import IncidentState
+from monitor.incidents import Counts
 from monitor.labels import Label
-from monitor.marks import AssetSums, Drain, MarkState, PriceState
+from monitor.ledger import EventUse, LayerState
+from monitor.mark_state import AssetSums, Drain, MarkState, PriceState
 from monitor.outflows import Waiting
+from monitor.policies import Proposal
 from monitor.policy import Policy
 from monitor.repeated import Asked
-from monitor.reserve import LayerState
+from monitor.snoozes import Snooze
 from monitor.sources import Source
 from monitor.state import Clock, Provider, State, Totals
 from monitor.usual_amounts import Sizes
@@ -79,9 +84,9 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     sums: dict[str, AssetSums]
     total: AssetSums
     drain: Drain
-    mark_counts: tuple[int, int]
-    alerts: dict[str, int]
-    incident_evicted: int
+    stages: dict[MarkStage, int]
+    incident_counts: Counts
+    incident_keys_evicted: int
     dirty: list[str]
     withdrawal_evicted: int
     providers: dict[str, Provider]
@@ -91,11 +96,14 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     ready: dict[str, bool]
     table_evicted: dict[str, int]
     pages: Bucket
-    pages_over_budget: int
     review_bucket: Bucket
     review_overflow: list[Overflow]
     review_counts: dict[Review, int]
     labels_evicted: int
+    approvals: dict[str, Approval]
+    snoozes: dict[str, Snooze]
+    snoozes_muted: int
+    proposal: Proposal | None
     repeated: RepeatedCounts
     usual_withdrawals: dict[str, Sizes]
     usual_postings: dict[str, Sizes]
@@ -115,7 +123,7 @@ COLUMNS: dict[str, Any] = {
     "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": tuple[str, ...],
     "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
-    "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
+    "retried": str, "marks": MarkState, "unpriced": str, "uncovered": str, "layer_events": EventUse, "incidents": IncidentState, "incidents.key": str, "incidents.key_ids": tuple[str, ...],
     "security.account": str, "security.at_ms": int,
     "repeated.young": str, "repeated.young_asked": tuple[Asked, ...], "repeated.old": str, "repeated.old_asked": tuple[Asked, ...],
     "repeated.habit": str, "repeated.habit_times": int,
@@ -141,8 +149,9 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "event_ids.young": list(ids.young), "event_ids.young_digest": list(ids.young.values()),
         "event_ids.old": ids.old.keys(), "event_ids.old_digest": ids.old.values(),
         "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
+        "uncovered": marks.uncovered.in_order(), "layer_events": list(marks.ledger.uses.values()),
         "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
-        "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
+        "incidents.key": list(incidents.keys.by_key), "incidents.key_ids": list(incidents.keys.by_key.values()),
         "waiting": list(state.outflows.waiting.values()),
         **_fact_columns(state),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
@@ -188,14 +197,14 @@ def _small(state: State) -> Small:
         event_id_counts=(state.event_ids.repeats, state.event_ids.conflicts),
         held_complete=state.held.complete,
         held_overflown=state.held.overflown,
-        layers=marks.reserve.layers,
+        layers=marks.ledger.layers,
         prices=marks.prices,
         sums=marks.sums,
         total=marks.total,
         drain=marks.drain,
-        mark_counts=(marks.suspected, marks.released),
-        alerts=state.incidents.alerts,
-        incident_evicted=state.incidents.evicted,
+        stages=marks.stages,
+        incident_counts=state.incidents.counts,
+        incident_keys_evicted=state.incidents.keys.evicted,
         dirty=list(state.incidents.dirty),
         withdrawal_evicted=state.withdrawals.evicted,
         providers=state.providers,
@@ -205,11 +214,14 @@ def _small(state: State) -> Small:
         ready=scoring.ready,
         table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
         pages=state.pages,
-        pages_over_budget=state.incidents.over_budget,
         review_bucket=scoring.reviews.bucket,
         review_overflow=scoring.reviews.overflow,
         review_counts=scoring.reviews.counts,
         labels_evicted=state.labels.evicted,
+        approvals=state.approvals.by_content,
+        snoozes=state.snoozes.by_key,
+        snoozes_muted=state.snoozes.muted,
+        proposal=state.proposal,
         repeated=RepeatedCounts(state.repeated.since_ms, state.repeated.windows, state.repeated.repeating),
         usual_withdrawals=state.usual_withdrawals.by_asset,
         usual_postings=state.usual_postings.by_asset,
@@ -278,19 +290,16 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
 
 def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
     marks, incidents = state.marks, state.incidents
-    marks.reserve.layers = small.layers
-    marks.configure(small.policy)
+    marks.restore(small.layers, columns["marks"], columns["uncovered"], columns["layer_events"])
     for asset, price in small.prices.items():
         marks.set_price(asset, price.text, price.source, price.at_ms)
-    marks.by_id = {mark.subject.mark_id: mark for mark in columns["marks"]}
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
-    marks.suspected, marks.released = small.mark_counts
-    incidents.by_id = {incident.incident_id: incident for incident in columns["incidents"]}
-    incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
-    incidents.dirty = dict.fromkeys(small.dirty)
-    incidents.alerts, incidents.evicted = small.alerts, small.incident_evicted
-    incidents.over_budget, state.pages = small.pages_over_budget, small.pages
+    marks.stages = small.stages
+    incidents.restore(columns["incidents"], small.dirty, small.incident_counts)
+    by_key = dict(zip(columns["incidents.key"], columns["incidents.key_ids"], strict=True))
+    incidents.keys.restore(incidents.by_id, by_key, small.incident_keys_evicted)
+    state.pages = small.pages
 
 
 def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -303,6 +312,8 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
     scoring.teach = arrays["teach"]
     state.labels.by_id = dict(zip(columns["labels.id"], columns["labels.label"], strict=True))
     state.labels.evicted = small.labels_evicted
+    state.approvals.by_content, state.snoozes.by_key, state.snoozes.muted = small.approvals, small.snoozes, small.snoozes_muted
+    state.proposal = small.proposal
     reviews = scoring.reviews
     reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
     reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))

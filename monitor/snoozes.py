@@ -25,15 +25,17 @@ class Snoozes:
         self.by_key: dict[str, Snooze] = {}
         self.muted = 0
 
-    def put(self, snooze: Snooze, now_ms: int, limit: int) -> str | None:
-        """Snooze a rule, or change until when; why it is refused, or None."""
+    def full(self, rule: str, value: str, now_ms: int, limit: int) -> bool:
+        """Whether no further one may be put; those that are over don't count."""
+        standing = sum(snooze.until_ms > now_ms for snooze in self.by_key.values())
+        return f"{rule} {value}" not in self.by_key and standing >= limit
+
+    def put(self, snooze: Snooze, now_ms: int) -> None:
+        """Snooze a rule for a value, or change until when. Those that are over are forgotten."""
         key = f"{snooze.rule} {snooze.value}"
-        self._forget(now_ms)
         known = self.by_key.get(key)
-        if known is None and len(self.by_key) >= limit:
-            return f"{limit} rules are snoozed already"
+        self.by_key = {name: each for name, each in self.by_key.items() if each.until_ms > now_ms}
         self.by_key[key] = snooze if known is None else msgspec.structs.replace(snooze, muted=known.muted)
-        return None
 
     def mutes(self, finding: Finding, now_ms: int) -> bool:
         """Whether nobody is to be told of this finding; asking counts it."""
@@ -47,7 +49,3 @@ class Snoozes:
                 self.muted += 1
                 return True
         return False
-
-    def _forget(self, now_ms: int) -> None:
-        for key in [key for key, snooze in self.by_key.items() if snooze.until_ms <= now_ms]:
-            del self.by_key[key]

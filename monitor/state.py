@@ -40,6 +40,7 @@ class Totals(msgspec.Struct):
     ticks_ignored: int = 0
     quarantined: int = 0
     unreadable: int = 0
+    decisions: dict[str, int] = {}
 
 
 class Clock(msgspec.Struct):
@@ -84,7 +85,7 @@ class State:
         self.usual_postings = UsualAmounts(REWARDS_BELOW)
         self.wallets = Wallets()
         self.marks = Marks(policy)
-        self.incidents = Incidents()
+        self.incidents = Incidents(policy)
         self.pages = Bucket()
         self.labels = Labels()
         self.approvals = Approvals()
@@ -107,8 +108,8 @@ class State:
             refused.append(f"the base currency stays {known.base_currency}")
         return msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency), refused
 
-    def configure(self, policy: Policy) -> None:
-        """Take a policy that was reconciled: it decides from here on."""
+    def configure(self, policy: Policy) -> list[str]:
+        """Take a policy that was reconciled: it decides from here on. Returns why its layers are refused; then the former ones stay."""
         self.policy = policy
         self.event_ids.limit = policy.limits.event_ids
         self.postings.limit = policy.limits.postings
@@ -116,4 +117,7 @@ class State:
         least = parse_amount(policy.thresholds.unit_confusion_base_amount, policy.assets[policy.base_currency].decimals)
         self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         self.scoring.configure(policy)
-        self.marks.configure(policy)
+        refused = self.marks.configure(policy)
+        self.policy = self.marks.policy
+        self.incidents.configure(policy)
+        return refused

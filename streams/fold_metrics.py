@@ -11,10 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from monitor.budget import Review
-from monitor.contracts.outputs import Alert, Mark, Verdict
+from monitor.contracts.outputs import Alert, ClockTarget, Incident, Mark, Verdict
 from monitor.contracts.topics import INPUTS, OUTPUTS, RETRIES
 from monitor.findings import RULES
-from monitor.gauges import TABLES, AssetFigures, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
+from monitor.gauges import TABLES, AssetFigures, DecisionOutcome, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
 from monitor.reasons import Reason
 from streams.health import Condition, Health
 
@@ -41,6 +41,9 @@ MARK_STATES = _values_of(Mark, "state")
 RULE_NAMES = tuple(RULES)
 REVIEWS: tuple[str, ...] = typing.get_args(Review)
 ALERT_KINDS = _values_of(Alert, "kind")
+STAGES = _values_of(Incident, "state")
+CLOCK_TARGETS: tuple[str, ...] = typing.get_args(ClockTarget)
+OUTCOMES: tuple[str, ...] = typing.get_args(DecisionOutcome)
 
 Values = Mapping[tuple[str, ...], float]
 Row = tuple[str, str, list[str], Values]
@@ -105,6 +108,9 @@ def _totals(g: Gauges) -> list[Row]:
         ("findings", "Findings, by detector or invariant.", ["rule"], _by(g.findings, RULE_NAMES)),
         ("alerts", "Alerts raised, by kind.", ["kind"], _by(g.alerts, ALERT_KINDS)),
         ("reviews", "Odd withdrawals, by what became of their review.", ["review"], _by(g.reviews, REVIEWS)),
+        ("clocks_missed", "Targets of incidents' clock sheets that were missed, by target.", ["target"], _by(g.clocks_missed, CLOCK_TARGETS)),
+        ("decisions", "People's decisions, by outcome.", ["outcome"], _by(g.decisions, OUTCOMES)),
+        ("findings_snoozed", "Findings that nobody was told of because their rule is snoozed for what they are about.", [], _one(g.findings_snoozed)),
         ("pages_over_budget", "Incidents that nobody was woken for because the page budget was spent.", [], _one(g.pages_over_budget)),
         ("evictions", "Rows evicted because a table reached its limit.", ["table"], _by(g.evictions, TABLES)),
         ("ticks_refused", "Ticks refused because they were too far ahead of intake's clocks.", [], _one(g.ticks_refused)),
@@ -191,7 +197,7 @@ def _state(g: Gauges) -> list[Row]:
     return [
         ("marks", "Marks that stand, by state.", ["state"], _by(g.marks, MARK_STATES)),
         ("reviews_left", "Reviews that can be asked for at once before the day's budget is spent.", [], _one(g.reviews_left)),
-        ("incidents_open", "Incidents that are open.", [], _one(g.incidents_open)),
+        ("incidents", "Incidents kept, by state.", ["state"], _by(g.incidents, STAGES)),
         ("sources", "Sources (partitions of input topics) by how they stand.", ["state"], _by(states, SOURCE_STATES)),
         (
             "source_lag_records",

@@ -155,6 +155,8 @@ class Ties:
         for incident in watch.incidents:
             if incident.incident_id not in since and any(self._is_own(key.partition(":")[2]) for key in incident.keys):
                 since[incident.incident_id] = incident.decided_at_ms
+            if incident.merged_into is not None and incident.incident_id in since:
+                since[incident.merged_into] = min(incident.decided_at_ms, since.get(incident.merged_into, incident.decided_at_ms))
         return since
 
     def _touches(self, keys: Mapping[str, tuple[str, ...]], incident_id: str, at_ms: int) -> bool:
@@ -168,4 +170,4 @@ class Ties:
         """The newest version of each of the monitor's incidents that is the incident's."""
         tied = set(self._tied_since(watch)) | {page.incident_id for page in self.pages(watch)}
         newest = {incident.incident_id: incident for incident in watch.incidents if incident.incident_id in tied}
-        return list(newest.values())
+        return [incident for incident in newest.values() if incident.state != "merged"]

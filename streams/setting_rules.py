@@ -11,7 +11,9 @@ from detectors.contract import BLOCK_OBSERVATIONS
 from detectors.lanes import Lanes
 from detectors.registry import Parts, check_names
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
+from monitor.decided import may
 from monitor.findings import RULES
+from monitor.layers import layer_faults
 from monitor.scoring import configured
 from monitor.signatures import public_key
 from streams.plug_ins import installed, names
@@ -123,23 +125,16 @@ def _assets(settings: Settings) -> Iterator[str]:
         yield f"policy.base_currency ({policy.base_currency}) must be one of policy.assets, so that its decimals are known."
         return
     decimals = policy.assets[policy.base_currency].decimals
-    for name in ("page_base_amount", "unit_confusion_base_amount"):
-        amount = getattr(policy.thresholds, name)
+    amounts = {f"thresholds.{name}": getattr(policy.thresholds, name) for name in ("page_base_amount", "unit_confusion_base_amount")}
+    amounts["four_eyes.above_base_amount"] = policy.four_eyes.above_base_amount
+    for name, amount in amounts.items():
         if len(amount.partition(".")[2]) > decimals:
-            yield f"policy.thresholds.{name} ({amount}) must have at most {decimals} decimals, as {policy.base_currency} has."
+            yield f"policy.{name} ({amount}) must have at most {decimals} decimals, as {policy.base_currency} has."
 
 
 def _layers(settings: Settings) -> Iterator[str]:
-    policy = settings.policy
-    seen: set[str] = set()
-    for index, layer in enumerate(policy.layers):
-        if layer.unit not in policy.assets:
-            yield f"policy.layers.{index}.unit ({layer.unit}) must be one of policy.assets; {nearest_asset(layer.unit, list(policy.assets))}"
-        if not layer.causes:
-            yield f"policy.layers.{index}.causes must name at least one cause, or the layer ({layer.layer_id}) would cover nothing."
-        if layer.layer_id in seen:
-            yield f"policy.layers.{index}.layer_id ({layer.layer_id}) is there twice; every layer needs a name of its own."
-        seen.add(layer.layer_id)
+    for field, why in layer_faults(settings.policy, nearest_asset):
+        yield f"policy.layers.{field} {why}"
 
 
 def nearest_asset(name: str, known: list[str]) -> str:
@@ -196,11 +191,27 @@ def _actors(settings: Settings) -> Iterator[str]:
     for name, actor in policy.actors.items():
         if public_key(actor.public_key) is None:
             yield f"policy.actors.{name}.public_key must be an Ed25519 public key, 32 bytes in base64."
+        for role in actor.roles:
+            if role not in policy.roles:
+                yield f"policy.actors.{name}.roles names {role}, which is not in policy.roles; {nearest(role, list(policy.roles))}"
+    if policy.actors:
+        yield from _second_persons(settings)
     if 0 < len(policy.actors) < policy.label_approvals:
         yield (
             f"policy.label_approvals ({policy.label_approvals}) must be at most the number of policy.actors ({len(policy.actors)}): "
             "so many people must agree on a label."
         )
+
+
+def _second_persons(settings: Settings) -> Iterator[str]:
+    """Whatever somebody may decide under four eyes needs two who may."""
+    policy = settings.policy
+    for command in policy.four_eyes.commands:
+        number = sum(may(policy, actor, command) for actor in policy.actors.values())
+        if number == 1:
+            yield (
+                f"policy.four_eyes.commands has {command}, which only one of policy.actors may decide: it needs two persons whose roles have it, or none."
+            )
 
 
 def _waits(settings: Settings) -> Iterator[str]:

@@ -71,7 +71,7 @@ EXAMPLES: dict[str, Example] = {
         {"registration_number": "00012", "since_ms": 1_600_000_000_000, "wallet_ids": ["hot-btc-1"]},
     ),
     "feedback": _example(
-        {"subject_id": "wd-1001", "command": "release", "actor": "operator-4", "reason": "the customer confirmed by phone", "seen_version": 2},
-        {"amount": "0.25", "argument": "call 118", "signature": "ZWQyNTUxOSBzaWduYXR1cmU"},
+        {"subject": "withdrawal", "subject_id": "wd-1001", "command": "release", "actor": "operator-4", "reason": "the customer confirmed by phone", "seen_version": 2},
+        {"amount": "0.25", "argument": "call 118", "time_ms": _AT_MS, "signature": "ZWQyNTUxOSBzaWduYXR1cmU"},
     ),
 }  # fmt: skip

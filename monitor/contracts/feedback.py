@@ -20,8 +20,12 @@ SubjectKind = Literal["incident", "withdrawal", "mark", "rule", "policy"]
 class Feedback(Event, frozen=True, kw_only=True, gc=False):
     """One decision of one person. Its event_id makes it idempotent: sent again as it was, it has no second effect."""
 
-    subject: Annotated[SubjectKind, Meta(description="What is decided about; a withdrawal stands for all marks of it, an incident for all of its marks.")]
-    subject_id: Annotated[Id, Meta(description="The id of the incident, withdrawal or mark, the rule's name, or the proposed policy's hash; the record's key.")]
+    subject: Annotated[
+        SubjectKind, Meta(description="What is decided about; a withdrawal stands for all marks of it, an incident for all of its marks.")
+    ]
+    subject_id: Annotated[
+        Id, Meta(description="The id of the incident, withdrawal or mark, the rule's name, or the proposed policy's hash; the record's key.")
+    ]
     command: Command
     actor: Id
     reason: Text

@@ -13,7 +13,13 @@ from monitor.contracts.base import Amount, Cause, Id, Mode, Owner, TimeMs
 
 VerdictKind = Literal["CLEAR", "WATCH", "HOLD", "UNSCORED"]
 Severity = Literal["notice", "warning", "critical"]
+MarkStage = Literal["suspected", "confirmed", "partly_recovered", "compensated", "cleared"]
 ReviewTold = Literal["asked", "joined", "over_budget", "severe"]
+Stage = Literal["new", "acknowledged", "investigating", "pending_closure", "closed", "merged"]
+Outcome = Literal[
+    "confirmed_unauthorized", "confirmed_system_failure", "customers_own_act", "own_treasury_move", "test", "inconclusive",
+]  # fmt: skip
+ClockTarget = Literal["acknowledged", "halted", "regulator_told", "police_told", "customers_told"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -68,26 +74,40 @@ class Heartbeat(Output, frozen=True, kw_only=True, gc=False, tag_field="kind", t
 
 
 class Allocation(msgspec.Struct, frozen=True, gc=False):
-    """The part of a mark that one layer carries, in the layer's own unit."""
+    """The part of a mark that one layer carries. What no layer carries is the part of the layer `uncovered`."""
 
     layer_id: Id
+    account: Annotated[
+        Literal["held", "paid", "recovered"],
+        Meta(description="held: earmarked for what is open; paid: compensated with it; recovered: came back of what was paid."),
+    ]
     unit: Id
-    amount: Amount
-    base_amount: Annotated[Amount, Meta(description="The same part in the base currency.")]
+    amount: Annotated[Amount, Meta(description="In the layer's own unit.")]
+    asset_amount: Annotated[Amount, Meta(description="The units of the marked asset that this stands for.")]
+    base_amount: Annotated[Amount | None, Meta(description="The value in the base currency that this stands for; none while no price is known.")]
+    deductible: Annotated[Amount, Meta(description="What of the layer's deductible for the event this mark bore, in the layer's unit.")]
 
 
 class Mark(Output, frozen=True, kw_only=True, gc=False):
-    """An amount earmarked against the reserve, or released again. Versions are never overwritten."""
+    """A loss, suspected or certain, and what it is earmarked against. Versions are never overwritten."""
 
     mark_id: Id
     version: Annotated[int, Meta(ge=1)]
-    state: Literal["suspected", "released"]
+    state: Annotated[
+        MarkStage,
+        Meta(description="cleared: it was no loss. A compensated mark that is found to be larger is suspected again for the rest."),
+    ]
     withdrawal_id: Id | None
     account_id: Id | None
     owner: Owner
     asset: Id
-    amount: Amount
-    base_amount: Annotated[Amount | None, Meta(description="Value in the base currency, rounded up; none while no price is known.")]
+    amount: Annotated[Amount, Meta(description="The whole loss.")]
+    open_amount: Annotated[Amount, Meta(description="What of it is still to be compensated; the allocations that are held are for this.")]
+    recovered_amount: Annotated[Amount, Meta(description="What of it came back, before or after it was compensated.")]
+    compensated_amount: Annotated[Amount, Meta(description="What of it was compensated.")]
+    base_amount: Annotated[
+        Amount | None, Meta(description="Value of what is open in the base currency, at this price, rounded up; none while no price is known.")
+    ]
     price: Amount | None
     price_source: Id | None
     price_at_ms: TimeMs | None
@@ -95,20 +115,23 @@ class Mark(Output, frozen=True, kw_only=True, gc=False):
     provider_id: Id | None
     incident_id: Id
     allocations: tuple[Allocation, ...]
-    uncovered_base_amount: Annotated[Amount | None, Meta(description="What no layer carries; none while no price is known.")]
+    uncovered_base_amount: Annotated[Amount | None, Meta(description="What no layer carries of what is open; none while no price is known.")]
     policy_version: int
 
 
 class LayerCoverage(msgspec.Struct, frozen=True, gc=False):
-    """One layer in its own unit: funded + recovered = available + held + paid."""
+    """One layer in its own unit: funded + recovered = available + held + paid. The last is `uncovered`, which is claimed on without limit."""
 
     layer_id: Id
     unit: Id
-    funded: Amount
-    recovered: Amount
+    funded: Annotated[Amount, Meta(description="Put in, less what was drawn; of a layer on claim: what is claimed, less what went back.")]
+    recovered: Annotated[Amount, Meta(description="What came back of what was paid.")]
     available: Amount
     held: Amount
     paid: Amount
+    can_carry: Annotated[
+        Amount | None, Meta(description="What it can still carry, within its total limit; none of uncovered and of layers no longer in the policy.")
+    ]
 
 
 class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
@@ -136,43 +159,88 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     at_least: Annotated[bool, Meta(description="Something marked has no price: the totals are lower bounds.")]
     exhausted: Annotated[
         bool,
-        Meta(
-            description="Something is marked and nothing is available. A mark keeps the layers that it was made on: later funding carries later marks."
-        ),
+        Meta(description="Something is marked and nothing is available. What becomes available carries what stands uncovered, the oldest first."),
     ]
     drain_base_amount_per_minute: Annotated[Amount, Meta(description="Newly marked value per minute, decayed with the policy's half-life.")]
     seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
 
 
+class ClockSheet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """When what happened in an incident. The first four the monitor writes itself, the others people tell."""
+
+    first_event_at_ms: TimeMs
+    first_finding_at_ms: TimeMs
+    paged_at_ms: TimeMs | None = None
+    acknowledged_at_ms: TimeMs | None = None
+    halted_at_ms: TimeMs | None = None
+    regulator_told_at_ms: TimeMs | None = None
+    police_told_at_ms: TimeMs | None = None
+    customers_told_at_ms: TimeMs | None = None
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """A time of the clock sheet that is still open, and by when the policy wants it."""
+
+    target: ClockTarget
+    due_at_ms: TimeMs
+    missed: bool
+
+
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """One line of an incident's timeline."""
+
+    at_ms: TimeMs
+    what: Literal[
+        "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
+        "closure_proposed", "closure_withdrawn", "closed",
+    ]  # fmt: skip
+    detail: str
+    actor: Annotated[Id | None, Meta(description="Who decided it; none where the monitor did.")] = None
+
+
 class Incident(Output, frozen=True, kw_only=True, gc=False):
-    """All findings of one attack or failure, as far as they share an address or a wallet."""
+    """All findings of one attack or failure, as far as they share an address, account, wallet, provider, device or batch."""
 
     incident_id: Id
     version: Annotated[int, Meta(ge=1)]
-    state: Literal["new"]
+    handled_version: Annotated[
+        int, Meta(ge=0, description="The version in which state, owner or clock last changed: who saw it or a later one is up to date.")
+    ]
+    state: Stage
+    merged_into: Annotated[Id | None, Meta(description="The incident that goes on in its place.")] = None
+    follows: Annotated[Id | None, Meta(description="A closed incident that shares something with it.")] = None
+    outcome: Annotated[Outcome | None, Meta(description="What it was; known when it is closed.")] = None
+    assignee: Id | None = None
     severity: Severity
+    certain: Annotated[bool, Meta(description="An invariant is broken; otherwise it is detectors' opinions alone.")]
     cause: Cause
     title: str
-    summary: str
+    summary: Annotated[str, Meta(description="What, how much, from where, whether it goes on, whether it is covered, what to do next.")]
     rules: tuple[Id, ...]
-    keys: Annotated[tuple[str, ...], Meta(description='What ties it together, as "address:…", "wallet:…", "source:…".')]
+    keys: Annotated[tuple[str, ...], Meta(description='What ties it together, the first 64, as "address:…", "wallet:…", "source:…".')]
     findings: int
     withdrawals: int
     accounts: int
+    marks: Annotated[int, Meta(description="Marks that stand.")]
     opened_at_ms: TimeMs
     first_event_at_ms: TimeMs
     last_event_at_ms: TimeMs
+    closed_at_ms: TimeMs | None = None
+    clock: ClockSheet
+    due: Annotated[tuple[Due, ...], Meta(description="What the clock sheet still waits for.")] = ()
+    timeline: Annotated[tuple[Happened, ...], Meta(description="In order; of many the first 20 and the newest 80.")] = ()
     marked_base_amount: Amount
     uncovered_base_amount: Amount
     policy_version: int
 
 
 class Alert(Output, frozen=True, kw_only=True, gc=False):
-    """A human is to be woken (page) or told (notice). One page per incident and escalation."""
+    """A human is to be woken (page) or told (notice). One page per incident and escalation; one alert per missed time of its clock sheet."""
 
     alert_id: Id
     incident_id: Id | None
     kind: Literal["page", "notice"]
+    why: Literal["opened", "escalated", "reopened", "clock_missed"]
     severity: Severity
     title: str
     summary: str

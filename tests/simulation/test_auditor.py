@@ -34,7 +34,7 @@ class Auditor:
         assert mark["version"] == (1 if known is None else known["version"] + 1)  # type: ignore[operator]
         self.marks[str(mark["mark_id"])] = mark
         self.seen += 1
-        if mark["state"] == "released":
+        if mark["state"] == "cleared":
             assert mark["allocations"] == []
             return
         parts = mark["allocations"]

@@ -1,13 +1,16 @@
 """Budgets are ceilings in exact integers; one review per entity; what goes over is ranked; severe findings page all the same."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from monitor.budget import DAY_MS, HOUR_MS, OVERFLOW_MAX, Bucket, Reviews
 from monitor.findings import Finding
-from monitor.incidents import Incidents
-from monitor.policy import Budget
+from monitor.incident_state import IncidentState
+from monitor.incidents import Incidents, Standing
+from monitor.policy import Budget, Limits
+from tests.simulation.journals import policy
 
 NOW_MS = 1_700_000_000_000
 
@@ -55,19 +58,24 @@ def test_what_goes_over_is_ranked_kept_for_a_day_and_bounded() -> None:
 
 
 def found(incidents: Incidents, rule: str, key: str, bucket: Bucket, now_ms: int = NOW_MS) -> str | None:
-    incident, _ = incidents.join(Finding(rule, "why", now_ms, (key,)), now_ms, DAY_MS, f"incident-{key}")
-    return incidents.alert_due(incident, lambda: bucket.take(now_ms, 1, HOUR_MS))
+    incident = incidents.join(Finding(rule, "why", now_ms, (key,)), now_ms, DAY_MS, f"incident-{key}", Limits()).incident
+    return told(incidents, incident, lambda: bucket.take(now_ms, 1, HOUR_MS))
+
+
+def told(incidents: Incidents, incident: IncidentState, allow: Callable[[], bool]) -> str | None:
+    due = incidents.alert_due(incident, NOW_MS, allow)
+    return None if due is None else due[0]
 
 
 def test_a_detectors_page_waits_for_the_budget_and_what_is_severe_does_not() -> None:
-    incidents, bucket = Incidents(), Bucket()
+    incidents, bucket = Incidents(policy()), Bucket()
     assert found(incidents, "wallet_outflow", "one", bucket) == "page"
     assert found(incidents, "wallet_outflow", "two", bucket) == "notice"
     assert found(incidents, "wallet_outflow", "two", bucket) is None
-    assert incidents.over_budget == 1  # counted once
+    assert incidents.counts.over_budget == 1  # counted once
     assert found(incidents, "redirect", "two", bucket) == "page"  # an invariant joins it
     assert found(incidents, "double_payout", "three", bucket) == "page"
     assert found(incidents, "wallet_outflow", "four", bucket) == "notice"
     assert found(incidents, "wallet_outflow", "four", bucket, NOW_MS + HOUR_MS) == "page"  # it asks again, and there is one
-    incidents.marked(incidents.by_id["incident-one"], 10_000_000, 0, 10_000_000)
-    assert incidents.alert_due(incidents.by_id["incident-one"], lambda: False) == "page"  # the value makes it severe
+    incidents.changed("incident-one", "mark", None, Standing(1, "JPY", 10_000_000, 10_000_000, 0), NOW_MS, 10_000_000)
+    assert told(incidents, incidents.by_id["incident-one"], lambda: False) == "page"  # the value makes it severe

@@ -1,0 +1,141 @@
+"""What people decide about incidents, rules and policies: the plans of those commands. Marks are in `monitor.mark_commands`.
+
+A plan checks everything and changes nothing; its step can't fail any more. Called by `monitor.commands`, whose table names the plans.
+"""
+
+from collections.abc import Callable
+
+from monitor.clock_sheet import told
+from monitor.contracts.feedback import Feedback
+from monitor.contracts.outputs import Audit
+from monitor.decisions import Decisions
+from monitor.findings import RULES
+from monitor.handling import OPEN, OUTCOMES, Handling
+from monitor.plans import PlanBrokenError, Step, Target
+from monitor.policies import next_version
+from monitor.snoozes import Snooze
+from monitor.state import State
+
+MINUTE_MS = 60_000
+
+
+class IncidentCommands:
+    """The plans, bound to one state."""
+
+    def __init__(self, state: State, decisions: Decisions) -> None:
+        self.state = state
+        self.decisions = decisions
+        self.handling = Handling(state.incidents)
+
+    def acknowledge(self, decision: Feedback, _: Target) -> Step | str:
+        """Somebody is on it."""
+        found = self.handling.find(decision.subject_id, "new")
+        if isinstance(found, str):
+            return found
+        return self._step(decision, lambda now_ms: self.handling.acknowledge(decision.subject_id, decision.actor, now_ms), "acknowledged")
+
+    def assign(self, decision: Feedback, _: Target) -> Step | str:
+        """Somebody has it from now on."""
+        found, name = self.handling.find(decision.subject_id, *OPEN), decision.argument
+        if isinstance(found, str):
+            return found
+        if not name:
+            return "the argument must name whom it is assigned to"
+        return self._step(decision, lambda now_ms: self.handling.assign(decision.subject_id, name, decision.actor, now_ms), f"assigned to {name}")
+
+    def note(self, decision: Feedback, _: Target) -> Step | str:
+        """The reason is the note."""
+        found = self.handling.find(decision.subject_id, *OPEN, "closed")
+        if isinstance(found, str):
+            return found
+        if not decision.reason:
+            return "a note has 1 to 1,024 characters"
+        return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
+
+    def set_clock(self, decision: Feedback, target: Target) -> Step | str:
+        """When it was halted, or who was told when."""
+        found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
+        if isinstance(found, str):
+            return found
+        if at_ms is None:
+            return "time_ms must say when it was"
+        sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
+        if isinstance(sheet, str):
+            return sheet
+        del target
+        return self._step(
+            decision, lambda now_ms: self.handling.set_clock(decision.subject_id, name, at_ms, decision.actor, now_ms), f"{name} at {at_ms}"
+        )
+
+    def close(self, decision: Feedback, _: Target) -> Step | str:
+        """It is over, and was that. The first of two persons proposes it."""
+        found, outcome = self.handling.find(decision.subject_id, *OPEN), decision.argument or ""
+        if isinstance(found, str):
+            return found
+        if outcome not in OUTCOMES:
+            return f"the argument must be one of {', '.join(OUTCOMES)}"
+
+        def propose(actor: str) -> None:
+            if found.stage != "pending_closure":
+                self._done(decision, self.handling.propose_close(decision.subject_id, outcome, actor, self.state.clock.now_ms))
+
+        return self._step(
+            decision, lambda now_ms: self.handling.close(decision.subject_id, outcome, decision.actor, now_ms), f"closed as {outcome}", propose
+        )
+
+    def reopen(self, decision: Feedback, _: Target) -> Step | str:
+        """A closing is taken back."""
+        found = self.handling.find(decision.subject_id, "closed")
+        if isinstance(found, str):
+            return found
+        return self._step(decision, lambda now_ms: self.handling.reopen(decision.subject_id, decision.reason, decision.actor, now_ms), "open again")
+
+    def snooze(self, decision: Feedback, _: Target) -> Step | str:
+        """Nobody is told of a rule's findings on one value until a time."""
+        state, rule, value, until_ms = self.state, decision.subject_id, decision.argument, decision.time_ms
+        if RULES[rule].severity == "critical" and not RULES[rule].statistical:
+            return f"{rule} is severe and never muted"
+        if not value or ":" not in value:
+            return 'the argument must be the value that is snoozed, with its kind, as "network:203.0.113"'
+        now_ms = state.clock.now_ms
+        if until_ms is None or not now_ms < until_ms <= now_ms + state.policy.snooze_ms_max:
+            return f"time_ms must say until when, at most {state.policy.snooze_ms_max // MINUTE_MS} min from now"
+        if state.snoozes.full(rule, value, now_ms, state.policy.limits.snoozes):
+            return f"{state.policy.limits.snoozes} rules are snoozed already"
+
+        def do(actors: tuple[str, ...]) -> str:
+            state.snoozes.put(Snooze(rule, value, " and ".join(actors), until_ms), now_ms)
+            return f"snoozed for {value} until {until_ms}"
+
+        return Step(do)
+
+    def change_policy(self, _: Feedback, __: Target) -> Step | str:
+        """The proposed policy decides from here on."""
+        state = self.state
+        proposal = state.proposal
+        if proposal is None:
+            return "no policy is proposed"
+
+        def do(_: tuple[str, ...]) -> str:
+            refused = state.configure(next_version(state.policy, proposal.policy))
+            state.proposal = None
+            for why in refused:
+                detail = f"of the policy: {why}"
+                self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=proposal.sha256, detail=detail))
+            return f"it decides from here on as version {state.policy.version}"
+
+        return Step(do)
+
+    def _step(
+        self, decision: Feedback, act: Callable[[int], str | None], told: str, wait: Callable[[str], None] | None = None
+    ) -> Step:  # fmt: skip
+        def do(_: tuple[str, ...]) -> str:
+            self._done(decision, act(self.state.clock.now_ms))
+            return told
+
+        return Step(do, wait=wait)
+
+    def _done(self, decision: Feedback, refused: str | None) -> None:
+        if refused is not None:
+            raise PlanBrokenError(f"the plan found incident {decision.subject_id} fit, and it is refused: {refused}")
+        self.decisions.publish_incident(decision.subject_id)

@@ -1,0 +1,161 @@
+"""One incident as it stands, and the record that tells it. The struct that `monitor.incidents` and `monitor.handling` change.
+
+Decides nothing. Snapshotted as it is; what can be derived from marks and keys lives in `monitor.incidents`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from monitor.clock_sheet import open_targets
+from monitor.contracts.base import Cause
+from monitor.contracts.outputs import ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
+from monitor.incident_words import Facts, summary, title
+from monitor.money import print_amount
+from monitor.policy import ClockTargets, Policy
+
+RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
+KEYS_SHOWN_MAX = 64
+PLACES_MAX = 4
+"""Wallets, providers and destinations named to a woken person, each."""
+TIMELINE_MAX = 100
+TIMELINE_FIRST = 20
+"""How it began is never dropped; of the rest the newest stay."""
+What = Literal[
+    "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
+    "closure_proposed", "closure_withdrawn", "closed",
+]  # fmt: skip
+PLACES = ("wallet", "provider", "address")
+
+
+class IncidentState(msgspec.Struct):
+    """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units."""
+
+    incident_id: str
+    ordinal: int
+    severity: Severity
+    cause: Cause
+    rule: str
+    detail: str
+    clock: ClockSheet
+    last_event_at_ms: int
+    last_finding_at_ms: int
+    stage: Stage = "new"
+    outcome: Outcome | None = None
+    assignee: str | None = None
+    closed_at_ms: int | None = None
+    merged_into: str | None = None
+    follows: str | None = None
+    absorbed: dict[str, None] = {}
+    version: int = 0
+    handled_version: int = 0
+    findings: int = 0
+    rules: list[str] = []
+    keys: list[str] = []
+    places: dict[str, list[str]] = {}
+    withdrawals: dict[str, None] = {}
+    accounts: dict[str, None] = {}
+    timeline: list[Happened] = []
+    missed: list[ClockTarget] = []
+    marks: int = 0
+    unpriced: int = 0
+    marked_minor: dict[str, int] = {}
+    marked_base_minor: int = 0
+    uncovered_base_minor: int = 0
+    paged_base_minor: int = -1
+    paged_certain: bool = False
+    alerts: int = 0
+    severe: bool = False
+    certain: bool = False
+    reopened: bool = False
+    alerts_due: bool = False
+    muted: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether findings join it and its clock runs."""
+        return self.stage not in ("closed", "merged")
+
+    @property
+    def at_stake(self) -> bool:
+        """Whether somebody beside us must be told: something severe, with marks that stand."""
+        return self.severe and self.marks > 0
+
+    def due(self, targets: ClockTargets) -> tuple[Due, ...]:
+        """What its clock sheet still waits for."""
+        return open_targets(self.clock, targets, self.missed, at_stake=self.at_stake) if self.is_open else ()
+
+    def happened(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
+        """Put a line into the timeline."""
+        self.timeline.append(Happened(at_ms, what, detail, actor))
+        self.trim()
+
+    def handled(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
+        """A line that changes how it is handled: who decided on an earlier version must look again."""
+        self.happened(at_ms, what, detail, actor)
+        self.handled_version = self.version + 1
+
+    def trim(self) -> None:
+        """Keep the timeline bounded."""
+        del self.timeline[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(self.timeline) - TIMELINE_MAX)]
+
+    def place(self, kind: str, name: str) -> None:
+        """It is about that wallet, provider or destination."""
+        names = self.places.setdefault(kind, [])
+        if name not in names and len(names) < PLACES_MAX:
+            names.append(name)
+
+
+def facts(incident: IncidentState) -> Facts:
+    """What a woken person is told about."""
+    return Facts(
+        rule=incident.rule,
+        cause=incident.cause,
+        detail=incident.detail,
+        certain=incident.certain,
+        withdrawals=len(incident.withdrawals),
+        accounts=len(incident.accounts),
+        marked_minor=incident.marked_minor,
+        marked_base_minor=incident.marked_base_minor,
+        uncovered_base_minor=incident.uncovered_base_minor,
+        unpriced=incident.unpriced,
+        places=incident.places,
+        last_finding_at_ms=incident.last_finding_at_ms,
+    )
+
+
+def incident_record(incident: IncidentState, now_ms: int, policy: Policy) -> Incident:
+    """The record of its present version."""
+    told, decimals = facts(incident), policy.assets[policy.base_currency].decimals
+    return Incident(
+        decided_at_ms=now_ms,
+        incident_id=incident.incident_id,
+        version=incident.version,
+        handled_version=incident.handled_version,
+        state=incident.stage,
+        merged_into=incident.merged_into,
+        follows=incident.follows,
+        outcome=incident.outcome,
+        assignee=incident.assignee,
+        severity=incident.severity,
+        certain=incident.certain,
+        cause=incident.cause,
+        title=title(told, policy),
+        summary=summary(told, now_ms, policy),
+        rules=tuple(incident.rules),
+        keys=tuple(incident.keys),
+        findings=incident.findings,
+        withdrawals=len(incident.withdrawals),
+        accounts=len(incident.accounts),
+        marks=incident.marks,
+        opened_at_ms=incident.clock.first_finding_at_ms,
+        first_event_at_ms=incident.clock.first_event_at_ms,
+        last_event_at_ms=incident.last_event_at_ms,
+        closed_at_ms=incident.closed_at_ms,
+        clock=incident.clock,
+        due=incident.due(policy.clock_targets),
+        timeline=tuple(incident.timeline),
+        marked_base_amount=print_amount(incident.marked_base_minor, decimals),
+        uncovered_base_amount=print_amount(incident.uncovered_base_minor, decimals),
+        policy_version=policy.version,
+    )

@@ -1,0 +1,94 @@
+"""The words of a page: what a person who was just woken must know, in two sentences or three, from numbers that he can check.
+
+Pure: facts in, text out. Called by `monitor.incident_state`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from monitor.contracts.base import Cause
+from monitor.findings import rule_of
+from monitor.money import print_amount
+from monitor.policy import Policy
+
+GOING_ON_MS = 300_000
+"""A finding within five minutes: it still goes on, for who must decide whether to stop a wallet."""
+ASSETS_TOLD = 4
+NEXT: dict[Cause, str] = {
+    "unauthorized_access": "stop the wallet or account named here and call its provider; then release what turns out right",
+    "system_failure": "stop the job or provider that sends, before it sends again; compare books and chain",
+    "undecided": "find out why the records are missing or disagree; until then treat it as a loss",
+}
+
+
+class Facts(NamedTuple):
+    """What is told of an incident. Amounts are those of standing marks."""
+
+    rule: str
+    cause: Cause
+    detail: str
+    certain: bool
+    withdrawals: int
+    accounts: int
+    marked_minor: Mapping[str, int]
+    marked_base_minor: int
+    uncovered_base_minor: int
+    unpriced: int
+    places: Mapping[str, list[str]]
+    last_finding_at_ms: int
+
+
+def grouped(amount_minor: int, decimals: int) -> str:
+    """An amount for people, its thousands set apart."""
+    whole, point, fraction = print_amount(amount_minor, decimals).partition(".")
+    return f"{int(whole):,}{point}{fraction}"
+
+
+def _worth(told: Facts, policy: Policy) -> str:
+    base = policy.base_currency
+    least = "at least " if told.unpriced else ""
+    return f"{least}{grouped(told.marked_base_minor, policy.assets[base].decimals)} {base}"
+
+
+def title(told: Facts, policy: Policy) -> str:
+    """What is wrong, and what it is about in money: one line."""
+    name = rule_of(told.rule).title
+    return f"{name}: {_worth(told, policy)}" if told.marked_minor else name
+
+
+def summary(told: Facts, now_ms: int, policy: Policy) -> str:
+    """What was found; how much; from where to where; whether it goes on; whether it is covered; what to do next."""
+    return " ".join(_sentences(told, now_ms, policy))
+
+
+def _sentences(told: Facts, now_ms: int, policy: Policy) -> Iterator[str]:
+    yield f"{told.detail}."
+    yield f"{_amounts(told, policy)}, in {told.withdrawals:,} withdrawal(s) of {told.accounts:,} account(s){_places(told)}."
+    quiet_ms = now_ms - told.last_finding_at_ms
+    yield "It still goes on." if quiet_ms <= GOING_ON_MS else f"Nothing new for {quiet_ms // 60_000:,} min."
+    if told.marked_minor:
+        yield _cover(told, policy)
+    yield f"{'Certain' if told.certain else 'Detectors say so, nothing is proven'}. Next: {NEXT[told.cause]}."
+
+
+def _amounts(told: Facts, policy: Policy) -> str:
+    if not told.marked_minor:
+        return "Nothing is marked as lost"
+    assets = [f"{grouped(minor, policy.assets[asset].decimals)} {asset}" for asset, minor in list(told.marked_minor.items())[:ASSETS_TOLD]]
+    more = len(told.marked_minor) - len(assets)
+    return f"{', '.join(assets)}{f' and {more} more asset(s)' if more else ''}, {_worth(told, policy)}"
+
+
+def _places(told: Facts) -> str:
+    words = {"wallet": "from wallet", "provider": "through provider", "address": "to"}
+    parts = [f"{words[kind]} {', '.join(told.places[kind])}" for kind in words if told.places.get(kind)]
+    return f" {' '.join(parts)}" if parts else ""
+
+
+def _cover(told: Facts, policy: Policy) -> str:
+    base = policy.base_currency
+    if told.uncovered_base_minor:
+        return f"NOT COVERED: {grouped(told.uncovered_base_minor, policy.assets[base].decimals)} {base} of it are carried by no layer."
+    if told.unpriced:
+        return f"Whether it is covered isn't known: {told.unpriced:,} mark(s) have no price."
+    return "The reserve covers it."

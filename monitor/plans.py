@@ -1,0 +1,38 @@
+"""The shapes between a decision and its effect: what is decided about (Target), and what would be done (Step).
+
+Values only. Used by `monitor.decided`, `monitor.commands` and the files of the plans.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from monitor.incident_state import IncidentState
+
+
+class PlanBrokenError(AssertionError):
+    """A plan found fit what then is refused: a bug of ours. The worker stops loudly; nothing is published from the broken state."""
+
+
+class Target(NamedTuple):
+    """What is decided about as it stands, with all of its marks and withdrawals.
+
+    A decision is stale unless it was made on a version from `material` on: nothing that matters to a person has changed since.
+    """
+
+    version: int
+    material: int
+    told: str
+    mark_ids: tuple[str, ...] = ()
+    withdrawal_ids: tuple[str, ...] = ()
+    incident: IncidentState | None = None
+
+
+class Step(NamedTuple):
+    """What a decision would do, once it is known who decided; says in words what it did.
+
+    `stake_base_minor` is the value that it is about, None where no price is known. `wait` is done when it has to wait for a second person.
+    """
+
+    do: Callable[[tuple[str, ...]], str]
+    stake_base_minor: int | None = 0
+    wait: Callable[[str], None] | None = None
