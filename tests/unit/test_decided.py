@@ -61,7 +61,7 @@ def say(story: Story, actor: str, command: str, subject_id: str, subject: str = 
         "actor": actor, "reason": "looked at it", "seen_version": seen(story, subject, subject_id),
     } | changes  # fmt: skip
     facts["signature"] = base64.b64encode(KEYS[signer].sign(message(msgspec.convert(facts, Feedback)))).decode()
-    records: list[dict[str, Any]] = [*story.feed(story.writer.event("feedback", facts, story.now_ms))]
+    records: list[Any] = [*story.feed(story.writer.event("feedback", facts, story.now_ms))]
     return sorted(records, key=lambda record: record["topic"] != "audit")
 
 
