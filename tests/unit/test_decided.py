@@ -68,7 +68,8 @@ def say(story: Story, actor: str, command: str, subject_id: str, subject: str = 
 def seen(story: Story, subject: str, subject_id: str) -> int:
     """The version that somebody sees who looks now."""
     state = story.engine.state
-    by_id: dict[str, Any] = {"withdrawal": state.withdrawals.by_id, "mark": state.marks.by_id, "incident": state.incidents.by_id}.get(subject, {})
+    tables: dict[str, Any] = {"withdrawal": state.withdrawals.by_id, "mark": state.marks.by_id, "incident": state.incidents.by_id}
+    by_id = tables.get(subject, {})
     return by_id[subject_id].version if subject_id in by_id else 0
 
 
