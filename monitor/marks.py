@@ -102,7 +102,6 @@ class Marks:
         known = self.by_id.get(subject.mark_id)
         if known is None or known.stage == "cleared":
             version = 1 if known is None else known.version + 1
-            incident_id = incident_id if known is None else known.incident_id
             if known is not None and known.by_people:
                 subject, cause = replace(subject, owner=known.subject.owner), known.cause
             fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)

@@ -238,7 +238,7 @@ class Auditor:
         assert coverage["at_least"] == any(mark["base_amount"] is None for mark in standing)
 
     def improvable(self) -> list[str]:
-        """Standing marks of which the layers could carry more than they do."""
+        """Standing marks of which the layers could carry more than they do, by more than what rounding can make."""
         found = []
         for name, mark in self.marks.items():
             held = plain(mark, "held")
@@ -248,7 +248,8 @@ class Auditor:
             self.book(held_alone, -1)
             could = self.allocation(mark)
             self.book(held_alone, 1)
-            if carried(could) > carried(held):
+            more, rounding = carried(could) - carried(held), len(self.layers) + 1
+            if more > rounding * max(self.quantum[mark["asset"]], self.quantum[BASE] * worth(mark)):
                 found.append(name)
         return found
 
@@ -256,6 +257,12 @@ class Auditor:
 def unheld(mark: Record) -> Record:
     """A mark with what was paid and came back alone; nothing of one that is new."""
     return mark | {"allocations": [part for part in mark["allocations"] if part["account"] != "held"]}
+
+
+def worth(mark: Record) -> Fraction:
+    """Units for one of the base currency; none while there is no price."""
+    value = Fraction(mark["base_amount"] or 0)
+    return Fraction(mark["open_amount"]) / value if value else Fraction(0)
 
 
 def carried(parts: list[Record]) -> Fraction:

@@ -21,7 +21,7 @@ from monitor.mark_state import Change
 from monitor.policy import Layer
 from monitor.snapshot import decode, encode
 from tests.simulation.journals import ASSETS, START_MS, Writer, term
-from tests.simulation.mark_auditor import STANDING, Auditor, Record
+from tests.simulation.mark_auditor import Auditor, Record
 
 STALE_MS = 60_000
 CAUSES: tuple[Cause, ...] = ("unauthorized_access", "system_failure", "undecided")
@@ -176,25 +176,21 @@ class People:
 
     @staticmethod
     def refused(operation: str, mark: Record, arguments: list[Any], scale: int) -> bool:
-        state = mark["state"]
-        amount, returned = Fraction(mark["amount"]) * scale, Fraction(mark["recovered_amount"]) * scale
+        """Whether a decision on a mark must be refused, from what is published of it."""
+        state, first = mark["state"], arguments[0] if arguments else None
+        amount, still, back, paid = (Fraction(mark[field]) * scale for field in ("amount", "open_amount", "recovered_amount", "compensated_amount"))
         if operation == "move":
-            return bool(mark["incident_id"] == arguments[0])
-        if state == "cleared":
-            return True
-        if operation == "revise":
-            settled = 0 if state in STANDING and not mark["recovered_amount"].strip("0.") and not mark["compensated_amount"].strip("0.") else None
-            settled = amount - Fraction(mark["open_amount"]) * scale if settled is None else settled
-            return arguments[0] <= 0 or arguments[0] == amount or arguments[0] < settled
-        if operation == "recover":
-            return state == "suspected" or arguments[0] <= 0 or arguments[0] > amount - returned
-        return bool({
-            "clear": Fraction(mark["compensated_amount"]) + returned > 0,
-            "confirm": state != "suspected",
-            "compensate": state in ("suspected", "compensated") or mark["base_amount"] is None,
-            "change_cause": mark["cause"] == (arguments or [None])[0],
-            "change_owner": mark["owner"] == (arguments or [None])[0],
-        }[operation])  # fmt: skip
+            return bool(mark["incident_id"] == first)
+        wrong: dict[str, Callable[[], bool]] = {
+            "revise": lambda: first <= 0 or first == amount or first < amount - still,
+            "clear": lambda: paid + back > 0,
+            "confirm": lambda: state != "suspected",
+            "change_cause": lambda: mark["cause"] == first,
+            "change_owner": lambda: mark["owner"] == first,
+            "recover": lambda: state == "suspected" or first <= 0 or first > amount - back,
+            "compensate": lambda: state in ("suspected", "compensated") or mark["base_amount"] is None,
+        }
+        return state == "cleared" or bool(wrong[operation]())
 
 
 def books(engine: Engine) -> bytes:
