@@ -326,11 +326,11 @@ class Marks:
         return self._replaced(before, replace(after, base_minor=left, parts=parts))
 
     def _returned(self, before: MarkState, after: MarkState) -> MarkState:
-        """What was compensated came back: to the layers that paid, the last first; in value, in proportion to what was paid in all, rounded down."""
+        """What was compensated came back: to the layers that paid, the last first; in value, in proportion to what they still lack, rounded down."""
         rest = less(before.paid, before.returned)
-        paid, left = (sum(part.base_minor or 0 for part in parts) for parts in (before.paid, rest))
-        kept = -(-paid * (after.compensated_minor - after.returned_minor) // after.compensated_minor)
-        _, taken = shrunk(rest, after.subject.asset, after.returned_minor - before.returned_minor, left - kept)
+        lacked = sum(part.base_minor or 0 for part in rest)
+        units = after.returned_minor - before.returned_minor
+        _, taken = shrunk(rest, after.subject.asset, units, lacked * units // (before.compensated_minor - before.returned_minor))
         self.ledger.recover(taken, before.incident_id)
         self.ledger.note_freed(taken, ())
         return replace(after, returned=joined(before.returned, taken))

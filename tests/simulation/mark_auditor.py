@@ -210,11 +210,9 @@ class Auditor:
         assert popped(before["held"], mark["asset"], lessened, value) == parts["held"]
         back = came - min(came, Fraction(known["open_amount"]))
         if back:
-            paid, spent = (sum(part["base_amount"] for part in before["paid"]), sum(part["base_amount"] for part in before["recovered"]))
-            out = Fraction(mark["compensated_amount"])
-            gone = back + sum(part["asset_amount"] for part in before["recovered"])
-            value = floor(paid * gone / out / self.quantum[BASE]) * self.quantum[BASE] - spent
-            rest = popped(minus(before["paid"], before["recovered"]), mark["asset"], back, value)
+            lacking = minus(before["paid"], before["recovered"])
+            units, worth = (sum(part[field] for part in lacking) for field in ("asset_amount", "base_amount"))
+            rest = popped(lacking, mark["asset"], back, floor(worth * back / units / self.quantum[BASE]) * self.quantum[BASE])
             assert by_layer(minus(parts["paid"], parts["recovered"])) == by_layer(rest)
 
     def coverage(self, coverage: Record) -> None:

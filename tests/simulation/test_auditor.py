@@ -177,7 +177,8 @@ class People:
     @staticmethod
     def refused(operation: str, mark: Record, arguments: list[Any], scale: int) -> bool:
         """Whether a decision on a mark must be refused, from what is published of it."""
-        state, first = mark["state"], arguments[0] if arguments else None
+        state = mark["state"]
+        first: Any = arguments[0] if arguments else None
         amount, still, back, paid = (Fraction(mark[field]) * scale for field in ("amount", "open_amount", "recovered_amount", "compensated_amount"))
         if operation == "move":
             return bool(mark["incident_id"] == first)

@@ -101,6 +101,19 @@ def test_a_compensated_loss_that_grows_is_suspected_again_for_the_rest_alone() -
     assert marks.ledger.layers["money"].available_minor == 910
 
 
+def test_what_comes_back_of_payments_at_two_prices_never_exceeds_what_was_paid() -> None:
+    marks = made(money=1_000)
+    held(marks, 2_000_000)
+    marks.confirm("m")
+    marks.compensate("m")
+    assert told(done(marks.recover("m", 1_000_000))) == "compensated 0 0 paid money:20 back money:10"
+    marks.set_price("XEM", "1", "test", NOW_MS + 1)
+    assert told(done(marks.revise("m", 12_000_000, NOW_MS))) == "confirmed 10000000 10 money:10 paid money:20 back money:10"
+    assert told(done(marks.compensate("m"))) == "compensated 0 0 paid money:30 back money:10"
+    assert told(done(marks.recover("m", 1_000_000))) == "compensated 0 0 paid money:30 back money:11"  # of 20 for 11 units, 1.8, rounded down
+    assert told(done(marks.recover("m", 10_000_000))) == "compensated 0 0 paid money:30 back money:30"
+
+
 def test_clearing_gives_back_exactly_what_is_held_and_a_cleared_loss_can_happen_after_all() -> None:
     marks = made(kind=1, money=7)
     before = (msgspec.json.encode(marks.ledger.layers), marks.ledger.uses)
