@@ -7,6 +7,7 @@ the ledger; the rule of allocation is written down here a second time.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from math import ceil, floor
 from typing import Any
 
@@ -14,6 +15,8 @@ Record = dict[str, Any]
 Takes = list[tuple[str, str, Fraction, Fraction]]
 BASE = "JPY"
 NUMBERS = ("amount", "asset_amount", "base_amount", "deductible")
+ZERO = Fraction(0)
+number = cache(Fraction)
 STANDING = ("suspected", "confirmed", "partly_recovered")
 
 
@@ -24,8 +27,8 @@ class Layer:
         self.name, self.unit, self.causes = terms.layer_id, terms.unit, set(terms.causes)
         self.owners = {"customer"} if terms.customers_only else {"customer", "exchange"}
         self.claimed = terms.drawn == "on_claim"
-        self.per_event, self.in_all = (None if text is None else Fraction(text) for text in (terms.limit_per_event, terms.limit_total))
-        self.deductible = Fraction(terms.deductible)
+        self.per_event, self.in_all = (None if text is None else number(text) for text in (terms.limit_per_event, terms.limit_total))
+        self.deductible = number(terms.deductible)
 
 
 class Auditor:
@@ -59,7 +62,7 @@ class Auditor:
         for part in mark["allocations"]:
             for incident in (None, mark["incident_id"]):
                 for field in ("amount", "deductible"):
-                    self.sums[part["account"], part["layer_id"], field, incident] += sign * Fraction(part[field])
+                    self.sums[part["account"], part["layer_id"], field, incident] += sign * number(part[field])
 
     def sum(self, account: str, layer: str, field: str = "amount", incident: str | None = None) -> Fraction:
         """What the newest versions of all marks say of one layer."""
@@ -74,14 +77,14 @@ class Auditor:
         limits += [] if layer.in_all is None else [layer.in_all - used]
         if layer.per_event is not None and incident is not None:
             limits.append(layer.per_event - self.used(layer.name, incident=incident))
-        return max(Fraction(0), min(limits))
+        return max(ZERO, min(limits))
 
     def allocation(self, mark: Record) -> list[Record]:
         """What must be held for a mark, whose older version is out of the books."""
-        units = Fraction(mark["open_amount"])
+        units = number(mark["open_amount"])
         if units == 0:
             return []
-        value = None if mark["base_amount"] is None else Fraction(mark["base_amount"])
+        value = None if mark["base_amount"] is None else number(mark["base_amount"])
         rest, takes = Fraction(1), []  # shares of the whole
         for layer in self.layers:
             if rest == 0 or mark["cause"] not in layer.causes or mark["owner"] not in layer.owners:
@@ -89,7 +92,7 @@ class Auditor:
             whole = units if layer.unit == mark["asset"] else value if layer.unit == BASE else None
             if whole is None:
                 continue
-            due = max(Fraction(0), layer.deductible - self.used(layer.name, "deductible", mark["incident_id"]))
+            due = max(ZERO, layer.deductible - self.used(layer.name, "deductible", mark["incident_id"]))
             passed = min(due, rest * whole)
             share = min(rest - passed / whole, self.room(layer, mark["incident_id"]) / whole)
             passed = ceil(passed / self.quantum[layer.unit]) * self.quantum[layer.unit]
@@ -97,7 +100,7 @@ class Auditor:
                 takes.append((layer.name, layer.unit, share, passed))
                 rest -= share
         if rest and value is not None:
-            takes.append(("uncovered", BASE, rest, Fraction(0)))
+            takes.append(("uncovered", BASE, rest, ZERO))
         return list(self._whole(takes, mark["asset"], units, value))
 
     def _whole(self, takes: Takes, asset: str, units: Fraction, value: Fraction | None) -> Iterator[Record]:
@@ -159,7 +162,7 @@ class Auditor:
         if known["state"] == "cleared":
             return "again"
         if "amount" in changed:
-            return "grown" if Fraction(mark["amount"]) > Fraction(known["amount"]) else "shrunk"
+            return "grown" if number(mark["amount"]) > number(known["amount"]) else "shrunk"
         for field, kind in (("incident_id", "moved"), ("cause", "cause"), ("owner", "owner"), ("price", "priced")):
             if field in changed:
                 return kind
@@ -168,11 +171,11 @@ class Auditor:
     def figures(self, mark: Record, known: Record | None, now_ms: int) -> None:
         """Amounts, value and price of a version."""
         returned = sum(part["asset_amount"] for part in plain(mark, "recovered"))
-        done = Fraction(mark["compensated_amount"]) + Fraction(mark["recovered_amount"]) - returned
-        still = Fraction(mark["amount"]) - done if mark["state"] in STANDING else Fraction(0)
-        assert Fraction(mark["open_amount"]) == still >= 0
+        done = number(mark["compensated_amount"]) + number(mark["recovered_amount"]) - returned
+        still = number(mark["amount"]) - done if mark["state"] in STANDING else ZERO
+        assert number(mark["open_amount"]) == still >= 0
         if mark["state"] == "compensated":
-            assert done == Fraction(mark["amount"])
+            assert done == number(mark["amount"])
         if known is None or known["state"] == "cleared" != mark["state"] or mark["amount"] != known["amount"]:
             text, at_ms = self.prices.get(mark["asset"], (None, 0))
             old = None if known is None or known["state"] == "cleared" else known["price"]
@@ -180,17 +183,17 @@ class Auditor:
         if still == 0 and mark["base_amount"] is not None:
             assert mark["base_amount"] == "0"
         elif mark["asset"] == BASE:
-            assert Fraction(mark["base_amount"]) == still
+            assert number(mark["base_amount"]) == still
         elif mark["price"] is None:
             assert mark["base_amount"] is None
         else:
-            assert Fraction(mark["base_amount"]) == ceil(still * Fraction(mark["price"]))
+            assert number(mark["base_amount"]) == ceil(still * number(mark["price"]))
         held = plain(mark, "held")
         if mark["base_amount"] is not None:
-            assert sum(part["base_amount"] for part in held) == Fraction(mark["base_amount"])
+            assert sum(part["base_amount"] for part in held) == number(mark["base_amount"])
             assert sum(part["asset_amount"] for part in held) == still
             uncovered = sum(part["base_amount"] for part in held if part["layer_id"] == "uncovered")
-            assert Fraction(mark["uncovered_base_amount"]) == uncovered
+            assert number(mark["uncovered_base_amount"]) == uncovered
         else:
             assert sum(part["asset_amount"] for part in held) <= still
             assert mark["uncovered_base_amount"] is None
@@ -200,15 +203,15 @@ class Auditor:
         assert parts["paid"] == before["paid"]
         assert known["state"] in ("confirmed", "partly_recovered", "compensated")
         assert mark["state"] == ("compensated" if known["state"] == "compensated" else "partly_recovered")
-        came = Fraction(mark["recovered_amount"]) - Fraction(known["recovered_amount"])
-        lessened = min(came, Fraction(known["open_amount"]))
+        came = number(mark["recovered_amount"]) - number(known["recovered_amount"])
+        lessened = min(came, number(known["open_amount"]))
         value = None
         if known["base_amount"] is not None:
-            value = Fraction(known["base_amount"]) - Fraction(mark["base_amount"])
+            value = number(known["base_amount"]) - number(mark["base_amount"])
         else:
-            lessened -= min(lessened, Fraction(known["open_amount"]) - sum(part["asset_amount"] for part in before["held"]))
+            lessened -= min(lessened, number(known["open_amount"]) - sum(part["asset_amount"] for part in before["held"]))
         assert popped(before["held"], mark["asset"], lessened, value) == parts["held"]
-        back = came - min(came, Fraction(known["open_amount"]))
+        back = came - min(came, number(known["open_amount"]))
         if back:
             lacking = minus(before["paid"], before["recovered"])
             units, worth = (sum(part[field] for part in lacking) for field in ("asset_amount", "base_amount"))
@@ -221,7 +224,7 @@ class Auditor:
         rooms = {layer.name: self.room(layer) for layer in self.layers}
         for layer in coverage["layers"]:
             name = layer["layer_id"]
-            funded, recovered, available, held, paid = (Fraction(layer[field]) for field in ("funded", "recovered", "available", "held", "paid"))
+            funded, recovered, available, held, paid = (number(layer[field]) for field in ("funded", "recovered", "available", "held", "paid"))
             assert (held, paid, recovered) == tuple(self.sum(account, name) for account in ("held", "paid", "recovered")), name
             assert funded + recovered == available + held + paid, name
             assert available >= 0, name
@@ -229,10 +232,10 @@ class Auditor:
                 assert available == 0, name
             else:
                 assert funded == self.put_in[name], name
-            assert (None if layer["can_carry"] is None else Fraction(layer["can_carry"])) == rooms.get(name), name
+            assert (None if layer["can_carry"] is None else number(layer["can_carry"])) == rooms.get(name), name
         standing = [mark for mark in self.marks.values() if mark["state"] in STANDING]
         for field, marks in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
-            assert Fraction(coverage[field]) == sum(Fraction(mark[marks] or 0) for mark in standing)
+            assert number(coverage[field]) == sum(number(mark[marks] or 0) for mark in standing)
         assert coverage["at_least"] == any(mark["base_amount"] is None for mark in standing)
 
     def improvable(self) -> list[str]:
@@ -240,7 +243,7 @@ class Auditor:
         found = []
         for name, mark in self.marks.items():
             held = plain(mark, "held")
-            if sum(part["asset_amount"] for part in held if part["layer_id"] != "uncovered") == Fraction(mark["open_amount"]):
+            if sum(part["asset_amount"] for part in held if part["layer_id"] != "uncovered") == number(mark["open_amount"]):
                 continue
             held_alone = mark | {"allocations": [part for part in mark["allocations"] if part["account"] == "held"]}
             self.book(held_alone, -1)
@@ -259,19 +262,19 @@ def unheld(mark: Record) -> Record:
 
 def worth(mark: Record) -> Fraction:
     """Units for one of the base currency; none while there is no price."""
-    value = Fraction(mark["base_amount"] or 0)
-    return Fraction(mark["open_amount"]) / value if value else Fraction(0)
+    value = number(mark["base_amount"] or 0)
+    return number(mark["open_amount"]) / value if value else ZERO
 
 
 def carried(parts: list[Record]) -> Fraction:
-    return sum((part["asset_amount"] for part in parts if part["layer_id"] != "uncovered"), Fraction(0))
+    return sum((part["asset_amount"] for part in parts if part["layer_id"] != "uncovered"), ZERO)
 
 
 def plain(mark: Record, account: str) -> list[Record]:
     """A mark's allocations of one account, with fractions."""
     parts = [part for part in mark["allocations"] if part["account"] == account]
     return [
-        {field: (None if value is None else Fraction(value)) if field in NUMBERS else value for field, value in part.items() if field != "account"}
+        {field: (None if value is None else number(value)) if field in NUMBERS else value for field, value in part.items() if field != "account"}
         for part in parts
     ]
 
@@ -287,7 +290,7 @@ def by_layer(parts: list[Record]) -> dict[str, Record]:
 
 def minus(parts: list[Record], fewer: list[Record]) -> list[Record]:
     gone = {part["layer_id"]: part for part in fewer}
-    zero = dict.fromkeys(NUMBERS, Fraction(0))
+    zero = dict.fromkeys(NUMBERS, ZERO)
     return [part | {field: part[field] - gone.get(part["layer_id"], zero)[field] for field in NUMBERS} for part in parts]
 
 

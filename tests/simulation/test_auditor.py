@@ -235,7 +235,7 @@ def played(seed: int, *, restores: float) -> tuple[Auditor, Engine, bytes]:
     return auditor, engine, digest.digest()
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(40), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(40, 1_000))])
 def test_every_unit_is_in_one_place(seed: int) -> None:
     auditor, engine, published = played(seed, restores=0.01)
     assert auditor.told["new"] > 10  # else it has proven nothing
