@@ -238,6 +238,12 @@ class Auditor:
             assert number(coverage[field]) == sum(number(mark[marks] or 0) for mark in standing)
         assert coverage["at_least"] == any(mark["base_amount"] is None for mark in standing)
 
+    def incident(self, incident: Record) -> None:
+        """What an incident says of its marks is the sum over them."""
+        marks = [mark for mark in self.marks.values() if mark["incident_id"] == incident["incident_id"]]
+        for field, of in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
+            assert number(incident[field]) == sum(number(mark[of] or "0") for mark in marks), field
+
     def improvable(self) -> list[str]:
         """Standing marks of which the layers could carry more than they do, by more than what rounding can make."""
         found = []

@@ -202,12 +202,14 @@ def books(engine: Engine) -> bytes:
 
 
 def audit(auditor: Auditor, records: list[OutputRecord], now_ms: int) -> None:
-    """Let the auditor read marks and coverage in their order."""
+    """Let the auditor read marks, coverage and incidents in their order."""
     for record in records:
         if record.topic == "marks":
             auditor.mark(json.loads(record.value), now_ms)
         elif record.topic == "coverage":
             auditor.coverage(json.loads(record.value))
+        elif record.topic == "incidents":
+            auditor.incident(json.loads(record.value))
     if records:
         assert auditor.improvable() == []
 

@@ -103,6 +103,24 @@ def test_layers_are_drawn_on_in_order_and_the_rest_is_uncovered() -> None:
     assert (cleared["exhausted"], cleared["available_base_amount"], cleared["marked_base_amount"]) == (False, "800", "0")
 
 
+def test_what_becomes_available_carries_what_stands_uncovered_within_the_same_entry() -> None:
+    story = Story()
+    story.tell("prices price=1000")
+    story.tell("withdrawals status=requested balance_before=0")
+    story.tell("withdrawals status=requested withdrawal_id=other balance_before=0")
+    published = story.tell("reserves layer_id=reserve unit=JPY amount=1500")
+    marks = [record for record in published if record["topic"] == "marks"]
+    assert [(mark["mark_id"], mark["version"], mark["uncovered_base_amount"]) for mark in marks] == [
+        ("withdrawal:w", 2, "0"),
+        ("withdrawal:other", 2, "500"),
+    ]
+    coverage = published[-1]
+    assert (coverage["topic"], coverage["uncovered_base_amount"], coverage["exhausted"]) == ("coverage", "500", True)
+    published = story.tell("withdrawals status=cancelled")
+    states = [(record["mark_id"], record["state"], record["uncovered_base_amount"]) for record in published if record["topic"] == "marks"]
+    assert states == [("withdrawal:w", "cleared", "0"), ("withdrawal:other", "suspected", "0")]
+
+
 def test_a_silent_source_is_blind_and_absence_waits() -> None:
     story = Story()
     story.tell("outflows tx_id=t")
