@@ -7,7 +7,7 @@ import pytest
 
 from monitor import entries
 from monitor.engine import Engine, GapInJournalError, JournalRefusedError
-from monitor.policy import Asset, Limits, Thresholds
+from monitor.policy import Asset, Layer, Limits, Thresholds
 from monitor.snapshot import decode, encode
 from tests.simulation.journals import PARTITIONS, START_MS, Writer, honest, journal, term
 from tests.unit.story import USUAL, Story, short
@@ -55,6 +55,16 @@ def test_a_term_can_not_take_away_what_the_ledger_stands_on() -> None:
     assert told == ["of the policy: asset JPY keeps its 0 decimals", "of the policy: the base currency stays JPY"]
     (coverage,) = [record for record in story.feed(entries.tick("term-2", story.now_ms)) if record["topic"] == "coverage"]
     assert (coverage["base_currency"], coverage["marked_base_amount"]) == ("JPY", "100")
+
+
+def test_layers_that_a_term_gets_wrong_are_refused_and_the_former_stay() -> None:
+    story = Story()
+    wrong = (Layer("reserve", "JPY"), Layer("reserve", "JPY"))
+    told = [record["detail"] for record in story.feed(term(story.now_ms, "term-2", layers=wrong, version=2)) if record.get("what") == "refused"]
+    assert told == ["of the policy: layers.1.layer_id (reserve) is there twice; every layer needs a name of its own."]
+    assert [layer.layer_id for layer in story.engine.state.policy.layers] == ["kind", "reserve"]
+    assert story.engine.state.policy.version == 2
+    assert encode(Engine.thaw(decode(encode(story.engine.freeze()))).freeze()) == encode(story.engine.freeze())
 
 
 def test_a_new_term_and_a_restored_state_decide_alike() -> None:
