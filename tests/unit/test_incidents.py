@@ -11,8 +11,10 @@ from monitor.engine import Engine
 from monitor.findings import Finding, Subject, ties
 from monitor.handling import Handling
 from monitor.incidents import ESCALATION_FACTOR
+from monitor.outbox import OutputRecord
 from monitor.policy import Budget, ClockTargets
 from monitor.snapshot import decode, encode
+from streams import summary
 from tests.simulation.attack import AMOUNT, attack
 from tests.unit.story import Story
 
@@ -98,6 +100,22 @@ def test_a_finding_that_ties_two_merges_them_and_moves_the_marks() -> None:
     assert [(record["version"], record["incident_id"]) for record in moved] == [(2, large.incident_id)]
     again = told(story, "withdrawals status=confirmed tx_id=other address=q withdrawal_id=w1 account_id=a wallet_id=h1 amount=2")
     assert {record["incident_id"] for record in again if record["topic"] == "verdicts"} == {large.incident_id}  # old names lead to it
+
+
+def test_a_summary_shows_what_was_merged_once_with_the_reasons_of_both() -> None:
+    story, summed = Story(), summary.Story()
+    lines = (
+        *redirected("w1", account="a", wallet="h1", to="x"), *redirected("w2", account="b", wallet="h2", to="y"),
+        *redirected("w3", account="c", wallet="h1", to="y"),
+    )  # fmt: skip
+    for record in told(story, *lines):
+        facts = {name: value for name, value in record.items() if name != "topic"}
+        summed.take(OutputRecord(str(record["topic"]), None, msgspec.json.encode(facts), 0, 0))
+    [incident] = summed.summary().incidents
+    assert incident.withdrawals == 3
+    [reasons] = summed.summary().reasons.values()
+    assert {reason.detail for reason in reasons} == {"requested BTC to home, paid BTC to x", "requested BTC to home, paid BTC to y"}
+    assert any(f"({incident.severity}, {incident.cause}, new)" in line for line in summary.lines(summed.summary()))
 
 
 def test_of_equals_the_older_stays() -> None:
