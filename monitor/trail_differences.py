@@ -54,18 +54,34 @@ def compared(place: int, want: Sequence[bytes], beyond: Sequence[bytes], got: Se
         The journal's entries from there on, and where they stand.
     """
     both = [*want, *beyond]
-    aligned: Sequence[Step] = SequenceMatcher(None, both, got, autojunk=False).get_opcodes()
+    aligned = list(_aligned(both, got))
     if not any(tag == "equal" for tag, *_ in aligned):
         return None
-    in_place = [*_in_place(both, got)]
-    # Alignment sees one entry swapped with a distant one as several that moved; entry for entry, it is what it is.
-    chosen = min(aligned, in_place, key=lambda steps: len(explained(*_sides(place, steps, both, got, offsets))))
+    # Of two that changed places alignment makes more than it is; entry for entry, it is what it is.
+    in_place = list(_in_place(both, got))
+    chosen = min(aligned, in_place, key=_differing)
     clipped = list(_clipped(chosen, len(want)))
     return Compared(*_sides(place, clipped, both, got, offsets), clipped[-1][4])
 
 
 Step = tuple[str, int, int, int, int]
 """As difflib has it: what both[i1:i2] is against got[j1:j2]."""
+
+
+def _aligned(both: Sequence[bytes], got: Sequence[bytes]) -> Iterator[Step]:
+    """What comes after the last published entry is none of ours: `got` is longer. Nor does it stand for what is found elsewhere."""
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, both, got, autojunk=False).get_opcodes():
+        if i2 < len(both):
+            yield tag, i1, i2, j1, j2
+        elif tag == "replace" and not set(got[:j1]).isdisjoint(both[i1:i2]):
+            yield "delete", i1, i2, j1, j1
+        elif i1 < i2:
+            yield tag, i1, i2, j1, min(j2, j1 + i2 - i1)
+
+
+def _differing(steps: Sequence[Step]) -> int:
+    """How many entries are missing or extra; one in another's place counts once."""
+    return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in steps if tag != "equal")
 
 
 def _in_place(both: Sequence[bytes], got: Sequence[bytes]) -> Iterator[Step]:

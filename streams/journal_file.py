@@ -21,10 +21,10 @@ from streams.topic_reader import whole_topic
 
 
 class JournalLine(msgspec.Struct):
-    """One line. Either `entry` or `base64` is there."""
+    """One line. Either `entry` or `base64` is there; an empty `entry` is none."""
 
     offset: Annotated[int, Meta(ge=0)]
-    entry: msgspec.Raw | None = None
+    entry: msgspec.Raw = msgspec.Raw()
     base64: str | None = None
 
 
@@ -44,9 +44,10 @@ def line_of(offset: int, entry: bytes) -> bytes:
 def entry_of(line: bytes) -> tuple[int, bytes]:
     """Offset and bytes of the entry that a line holds. Raises ValueError (msgspec's too) or RecursionError if it holds none."""
     found = _decode(line)
-    if found.entry is not None and found.base64 is None:
-        return found.offset, bytes(found.entry)
-    if found.base64 is not None and found.entry is None:
+    entry = bytes(found.entry)
+    if entry and found.base64 is None:
+        return found.offset, entry
+    if found.base64 is not None and not entry:
         return found.offset, base64.b64decode(found.base64, validate=True)
     raise ValueError("either entry or base64 must be there")
 
