@@ -46,6 +46,11 @@ class PublishedHeads:
         """The journals that have heads."""
         return list(self._by_journal)
 
+    @property
+    def end(self) -> int:
+        """The offset after the last that a head covers, of any journal."""
+        return max((BLOCK_ENTRIES * (max(heads) + 1) for heads in self._by_journal.values()), default=0)
+
     def add(self, copy: HeadCopy) -> str | None:
         """Take a copy; why it is no head of ours, None if it is one. Of several of one block those with a known key's signature count."""
         block, place = divmod(copy.last_offset, BLOCK_ENTRIES)
