@@ -62,3 +62,17 @@ def test_the_open_block_is_bounded(lines: list[bytes]) -> None:
     for at in range(0, len(lines), 100):
         engine.fold(at, lines[at : at + 100])
         assert len(engine.state.trail.open) == engine.next_offset % BLOCK
+
+
+@pytest.mark.parametrize("kind", [b"withdrawal", b"tick"])
+def test_a_head_has_its_place_whether_its_last_entry_causes_anything_or_nothing(kind: bytes) -> None:
+    """A block that ends with repeats, which cause nothing, and one that ends with Ticks, which always do."""
+    made = journal(honest(seconds=40, rate=8, seed=9, accounts=20))
+    again = [line for line in made[:200] if b'"kind":"%b"' % kind in line][:5]
+    lines = [*made[:200], *(again * 20)[:56], *made[200:]]
+    outputs = Engine(sha256(lines[0]).hexdigest()).fold(0, lines)
+    places = [(output.offset, output.index) for output in outputs]
+    assert places == sorted(set(places))
+    (head,) = [output for output in outputs if output.topic == "audit" and b'"last_offset":255' in output.value]
+    assert head.offset == 255
+    assert (head.index == 0) == (kind == b"withdrawal")

@@ -105,6 +105,13 @@ def test_one_thing_done_is_named_with_its_place(tamper: Callable[[list[bytes], i
     assert different and all(part.first_offset % BLOCK == 0 for part in different)
 
 
+@pytest.mark.parametrize("distance", [1, 2, 3, 4, 255, 256, 511])
+def test_a_swap_is_one_thing_at_any_distance(distance: int) -> None:
+    journal = list(WHOLE)
+    journal[300], journal[300 + distance] = journal[300 + distance], journal[300]
+    assert told(checked(journal)) == [("swapped", 300, 300 + distance)]
+
+
 @pytest.mark.parametrize("bit", range(8))
 def test_every_bit_counts(bit: int) -> None:
     journal = list(WHOLE)
@@ -230,7 +237,8 @@ def test_heads_forged_for_a_changed_journal_do_not_stand_against_signed_ones() -
     journal = list(WHOLE)
     journal[5] = flipped(journal[5])
     forged = heads(journal, OTHER_KEY)
-    for copies in ([*forged, *SIGNED], [*SIGNED, *forged], [*heads(journal, None), *forged, *SIGNED]):
+    unsigned = [*heads(journal, None), *heads(WHOLE, None)]
+    for copies in ([*forged, *SIGNED], [*SIGNED, *forged], [*unsigned, *forged, *SIGNED]):
         assert told(checked(journal, copies)) == [("changed", 5, 5)]
         assert checked(WHOLE, copies).proven
 
