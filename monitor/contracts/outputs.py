@@ -248,11 +248,15 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 
 
 class Audit(Output, frozen=True, kw_only=True, gc=False):
-    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals."""
+    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals; and the heads of the audit trail.
+
+    A head comes after every 256th journal entry: SHA-256 of the head before it (32 zero bytes before the first) and the SHA-256s of the block's
+    entries, in order. Its header `signature` is of the JSON array, without spaces, of journal id, last_offset, head_sha256 and prints.
+    """
 
     what: Literal[
         "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
-        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled",
+        "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "labelled", "head",
     ]  # fmt: skip
     source: str | None = None
     first_offset: int | None = None
@@ -260,3 +264,5 @@ class Audit(Output, frozen=True, kw_only=True, gc=False):
     expected_offset: Annotated[int | None, Meta(description="For a hole: where the intake must rewind to.")] = None
     subject_id: str | None = None
     detail: str = ""
+    head_sha256: Annotated[str | None, Meta(description="Of a head: the hash of the chain up to last_offset, hexadecimal.")] = None
+    prints: Annotated[str | None, Meta(description="Of a head: the first 4 bytes of each entry's SHA-256, in order, in base64.")] = None
