@@ -98,7 +98,7 @@ class Run:
         for other in joined.merged:
             assert other.stage == "merged" and other.merged_into == incident_id
             self.findings[incident_id] |= self.findings.pop(other.incident_id)
-            for mark_id in sorted(self.incidents.marks_of.get(other.incident_id, ())):
+            for mark_id in sorted(name for name, held_by in self.marks.items() if held_by == other.incident_id):
                 self.incidents.changed(other.incident_id, mark_id, ONE_MARK, None, START_MS)
                 self.incidents.changed(incident_id, mark_id, None, ONE_MARK, START_MS)
                 self.marks[mark_id] = incident_id
@@ -115,7 +115,6 @@ class Run:
         new = Incidents(policy())
         new.restore(states, old.dirty, old.counts)
         new.keys.restore(new.by_id, dict(old.keys.by_key), old.keys.evicted)
-        new.remember_marks(self.marks.items())
         assert (new.keys.of, new.names, new.due_ms) == (old.keys.of, old.names, old.due_ms)
         self.incidents = new
 
