@@ -137,6 +137,9 @@ class Consumer:
     def highwater(self, partition: TopicPartition) -> int | None:
         return self.high.get(partition)
 
+    def last_stable_offset(self, partition: TopicPartition) -> int | None:
+        return self.high.get(partition)
+
     def last_poll_timestamp(self, partition: TopicPartition) -> int | None:
         return self.polled.get(partition)
 
