@@ -81,7 +81,7 @@ class Alignment:
         self._round_records = round_records
         self._bytes = 0
         self._lanes: dict[TopicPartition, Lane] = {}
-        self._looked_s = -inf
+        self._looked_s = inf
 
     def clear(self) -> None:
         """Forget everything: the partitions are others' now."""
@@ -104,7 +104,7 @@ class Alignment:
         latest_ms = clock_ms + CLOCK_AHEAD_MAX_MS
         last_ms = lane.times[-1] if lane.times else -1
         # What has no time that can be, or an earlier one than its predecessor, is due with its predecessor.
-        told = (-1 if record.timestamp is None or record.timestamp > latest_ms else record.timestamp for record in records)
+        told = [-1 if (time_ms := record.timestamp) is None or time_ms > latest_ms else time_ms for record in records]
         times = accumulate(told, max, initial=last_ms)
         next(times)
         lane.times.extend(times)
@@ -123,8 +123,8 @@ class Alignment:
     @property
     def room(self) -> int:
         """How many records may be fetched at once."""
-        full = self._bytes >= BUFFERED_BYTES_MAX
-        return max(RECORDS_WHEN_FULL, 0 if full else min(self._round_records, BUFFERED_ROUNDS_MAX * self._round_records - self.buffered))
+        free = 0 if self._bytes >= BUFFERED_BYTES_MAX else BUFFERED_ROUNDS_MAX * self._round_records - self.buffered
+        return min(self._round_records, max(RECORDS_WHEN_FULL, free))
 
     def is_full(self, partition: TopicPartition) -> bool:
         """Whether nothing of this partition may be fetched now; never while nothing of it is held, so that nobody waits for it in vain."""
@@ -148,7 +148,7 @@ class Alignment:
         Nothing is due that is later than the newest buffered record of a partition which isn't at its end; nothing at all while one of
         these has nothing buffered, for IDLE_WAIT_S. `more_due` says whether the round was too small.
         """
-        step_s = min(now_s - self._looked_s, IDLE_STEP_MAX_S)
+        step_s = max(0.0, min(now_s - self._looked_s, IDLE_STEP_MAX_S))
         self._looked_s = now_s
         self.more_due = False
         if self.buffered == 0:
