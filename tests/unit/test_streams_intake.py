@@ -256,7 +256,7 @@ async def test_a_rewound_source_delays_nobody(stage: Stage, cluster: Cluster) ->
     consumer = await stage.give(FIRST, POSTINGS)
     await until(lambda: len(sources_of(stage)) == 11)
     ready = consumer._ready
-    consumer._ready = lambda _wanted, max_records: ready([POSTINGS], max_records)  # type: ignore[method-assign]
+    consumer._ready = lambda wanted, max_records: ready(wanted or [POSTINGS], max_records)  # type: ignore[method-assign]
     cluster.append("control", rewind("withdrawals/0", 2))
     await until(lambda: stage.kinds().count("source-opened") == 3)
     append(cluster, "postings", 6_000)
