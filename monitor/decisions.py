@@ -195,12 +195,11 @@ class Decisions:
     def _count(self, before: MarkState | None, after: MarkState) -> None:
         """Tell the incident, or both if the mark moved, what its marks stand for now."""
         state, mark_id = self.state, after.mark_id
-        page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
         moved = before is not None and before.incident_id != after.incident_id
         if before is not None and moved:
-            state.incidents.changed(before.incident_id, mark_id, standing(before), None, state.clock.now_ms, page_minor)
+            state.incidents.changed(before.incident_id, mark_id, standing(before), None, state.clock.now_ms)
         stood = None if before is None or moved else standing(before)
-        state.incidents.changed(after.incident_id, mark_id, stood, standing(after), state.clock.now_ms, page_minor)
+        state.incidents.changed(after.incident_id, mark_id, stood, standing(after), state.clock.now_ms)
 
     def _tell(self, incident_id: str) -> None:
         """A page, if the incident's marks have grown enough for one."""

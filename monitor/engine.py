@@ -6,7 +6,6 @@ block, at a price or a balance, and at every entry that stands for no source rec
 """
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -46,6 +45,7 @@ from monitor.scoring import Opinion
 from monitor.snapshot import Frozen, freeze, thaw
 from monitor.sources import Judgement
 from monitor.state import State
+from monitor.trail import Head, runs
 
 __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 
@@ -112,8 +112,6 @@ class Engine:
         self.careful_until = 0
         self.failing_offset: int | None = None
         self.outbox = Outbox()
-        self.previous: bytes | None = None
-        self.previous_sha256: str | None = None
         self.segment: list[Judged] = []
         self.fresh: set[str] = set()
         self._state: State | None = None
@@ -152,18 +150,26 @@ class Engine:
         if self._state is None and entries and not _is_term(entries[0]):
             raise JournalRefusedError(NOT_BEGUN)
         offset = start
-        for value in entries:
-            self.failing_offset = self.segment[0].offset if self.segment else offset
-            self._take(offset, value)
-            offset += 1
-            if offset <= self.careful_until:
-                self._flush()
+        for run in runs(start, entries):
+            for value in run:
+                self.failing_offset = self.segment[0].offset if self.segment else offset
+                self._take(offset, value)
+                offset += 1
+                if offset <= self.careful_until:
+                    self._flush()
+            head = self.state.trail.take(offset - len(run), run)
+            if head is not None:
+                self._head(head)
         self._flush()
-        if entries:
-            self.previous, self.previous_sha256 = entries[-1], None
         self.next_offset = offset
         self.failing_offset = None
         return self.outbox.take()
+
+    def _head(self, head: Head) -> None:
+        """Publish a head of the audit trail, as the last of what its block's last entry causes."""
+        self._flush()
+        self.outbox.at(head.last_offset)
+        self.decisions.audit(head.record(self.state.clock.now_ms))
 
     def _take(self, offset: int, value: bytes) -> None:
         """Judge one entry; a segment that it ends has its effect now."""
@@ -384,15 +390,12 @@ class Engine:
 
     def freeze(self) -> Frozen:
         """The state between two calls of fold: cheap shallow copies, to be encoded in another thread."""
-        if self.previous_sha256 is None and self.previous is not None:
-            self.previous_sha256 = sha256(self.previous).hexdigest()
-        return freeze(self.state, self.journal_id, self.next_offset, self.previous_sha256)
+        return freeze(self.state, self.journal_id, self.next_offset, self.state.trail.newest_sha256)
 
     @classmethod
     def thaw(cls, frozen: Frozen, quarantines: Mapping[int, Scope] | None = None, plug_ins: PlugIns = none_installed) -> "Engine":
         """The engine that goes on where `freeze` was called, as if never stopped."""
         engine = cls(frozen.header.journal_id, quarantines, plug_ins)
         engine.next_offset = frozen.header.next_offset
-        engine.previous_sha256 = frozen.header.previous_sha256
         engine._install(thaw(frozen, plug_ins))
         return engine

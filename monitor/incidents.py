@@ -16,6 +16,7 @@ from monitor.findings import Finding, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
 from monitor.incident_words import summary, title
+from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.policy import Limits, Policy
 
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
@@ -69,6 +70,8 @@ class Incidents:
     def configure(self, policy: Policy) -> None:
         """Take a new term's policy: its targets hold for every open incident."""
         self.targets = policy.clock_targets
+        least = parse_amount(policy.thresholds.page_base_amount, policy.assets[policy.base_currency].decimals)
+        self.page_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         for incident in self.by_id.values():
             self.clocked(incident)
 
@@ -202,8 +205,9 @@ class Incidents:
         if finding.rule not in incident.rules:
             incident.rules.append(finding.rule)
             self._lead(incident, rule.severity, rule.cause, finding.rule, finding.detail)
-        if rule.severity == "critical" and not rule.statistical:
+        if rule.severity == "critical" and not rule.statistical and not incident.certain:
             incident.severe = incident.certain = True
+            self.clocked(incident)
         subject = finding.subject
         if subject is None:
             return
@@ -214,23 +218,25 @@ class Incidents:
         if subject.provider_id is not None:
             incident.place("provider", subject.provider_id)
 
-    def changed(self, incident_id: str, mark_id: str, before: Standing | None, after: Standing | None, now_ms: int, page_base_minor: int) -> None:
+    def changed(self, incident_id: str, mark_id: str, before: Standing | None, after: Standing | None, now_ms: int) -> None:
         """A mark of the incident was made, changed, given back (`after` stands for nothing) or moved to another (`after` is None)."""
         incident = self.by_id.get(incident_id)
         if incident is None:
             return
+        at_stake = incident.at_stake
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
                 self._add(incident, standing, sign)
         grown = after is not None and (before is None or after.number > before.number or (after.base_minor or 0) > (before.base_minor or 0))
         if incident.stage == "closed" and grown:
             self.reopen(incident, now_ms, f"its mark {mark_id} grew")
-        if incident.marked_base_minor >= page_base_minor:
+        if incident.marked_base_minor >= self.page_base_minor:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
             incident.severity = "warning"
         self.dirty[incident_id] = None
-        self.clocked(incident)
+        if incident.at_stake != at_stake:
+            self.clocked(incident)
 
     def _add(self, incident: IncidentState, standing: Standing, sign: int) -> None:
         incident.marks += sign

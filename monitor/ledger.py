@@ -255,9 +255,10 @@ class Ledger:
             self._use(part, incident_id, -1)
 
     def count(self, parts: tuple[Part, ...], incident_id: str, sign: Literal[1, -1]) -> None:
-        """Parts count for an event from now on, or no longer; no account changes."""
+        """Parts count for an event from now on, or no longer; no account changes, but limits and deductibles of events may leave more room."""
         for part in parts:
             self._use(part, incident_id, sign)
+            self.freed[part.layer_id] = None
 
     def _use(self, part: Part, incident_id: str, sign: int) -> None:
         if part.layer_id == UNCOVERED:

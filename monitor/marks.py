@@ -102,7 +102,6 @@ class Marks:
         known = self.by_id.get(subject.mark_id)
         if known is None or known.stage == "cleared":
             version = 1 if known is None else known.version + 1
-            incident_id = incident_id if known is None else known.incident_id
             if known is not None and known.by_people:
                 subject, cause = replace(subject, owner=known.subject.owner), known.cause
             fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)
@@ -336,11 +335,11 @@ class Marks:
         return self._replaced(before, replace(after, base_minor=left, parts=parts))
 
     def _returned(self, before: MarkState, after: MarkState) -> MarkState:
-        """What was compensated came back: to the layers that paid, the last first; in value, in proportion to what was paid in all, rounded down."""
+        """What was compensated came back: to the layers that paid, the last first; in value, in proportion to what they still lack, rounded down."""
         rest = less(before.paid, before.returned)
-        paid, left = (sum(part.base_minor or 0 for part in parts) for parts in (before.paid, rest))
-        kept = -(-paid * (after.compensated_minor - after.returned_minor) // after.compensated_minor)
-        _, taken = shrunk(rest, after.subject.asset, after.returned_minor - before.returned_minor, left - kept)
+        lacked = sum(part.base_minor or 0 for part in rest)
+        units = after.returned_minor - before.returned_minor
+        _, taken = shrunk(rest, after.subject.asset, units, lacked * units // (before.compensated_minor - before.returned_minor))
         self.ledger.recover(taken, before.incident_id)
         self.ledger.note_freed(taken, ())
         return replace(after, returned=joined(before.returned, taken))

@@ -29,9 +29,10 @@ class Outbox:
         self.index = 0
 
     def at(self, offset: int) -> None:
-        """What comes next is caused by the entry at that offset."""
-        self.offset = offset
-        self.index = 0
+        """What comes next is caused by the entry at that offset, and follows what it has caused so far."""
+        if offset != self.offset:
+            self.offset = offset
+            self.index = 0
 
     def put(self, topic: str, key: str | None, record: Output) -> None:
         """Add one record."""

@@ -7,6 +7,7 @@ from monitor.doubts import DOUBTS_MAX
 from monitor.gauges import DetectorState, DetectorUse, Gauges, SourceUse, TableUse
 from monitor.sources import Source
 from monitor.state import State
+from monitor.trail import BLOCK_ENTRIES
 
 
 def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
@@ -81,6 +82,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["posting"] = TableUse(len(state.postings), limits.postings)
     use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
     use["doubt"] = TableUse(len(state.doubts.waiting), DOUBTS_MAX)
+    use["audit_block"] = TableUse(len(state.trail.open), BLOCK_ENTRIES)
     return use
 
 

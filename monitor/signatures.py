@@ -1,6 +1,7 @@
-"""Signatures under people's decisions: Ed25519 (RFC 8032) over what is decided, checked against the policy's public keys.
+"""Signatures under people's decisions: Ed25519 (RFC 8032) over what is decided, checked against the policy's public keys; and under heads.
 
-Kafka doesn't tell a consumer who produced a record, so an unsigned decision is nobody's. Pure; called by `monitor.decided`.
+Kafka doesn't tell a consumer who produced a record, so an unsigned decision is nobody's. Pure; called by `monitor.decided`
+and `monitor.trail_check`.
 """
 
 import base64
@@ -35,11 +36,15 @@ def public_key(text: str) -> bytes | None:
 
 def is_signed(decision: Feedback, key: bytes) -> bool:
     """Whether the decision carries the signature of that key's owner."""
-    if decision.signature is None:
+    return is_signature(decision.signature, message(decision), key)
+
+
+def is_signature(text: str | None, signed: bytes, key: bytes) -> bool:
+    """Whether `text` is a signature, in base64, of the owner of a public key under `signed`."""
+    if text is None:
         return False
     try:
-        signature = base64.b64decode(decision.signature, validate=True)
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, message(decision))
+        Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(text, validate=True), signed)
     except (binascii.Error, ValueError, InvalidSignature):
         return False
     return True

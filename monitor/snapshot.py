@@ -163,7 +163,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
     arrays: dict[str, npt.NDArray[Any]] = {f"panel.{name}": array.copy() for name, array in state.scoring.panel.arrays().items()}
     arrays |= {f"seen.{kind}": table.last_seen.copy() for kind, table in state.scoring.tables.items()}
     arrays |= {f"gate.{name}": array.copy() for name, array in state.scoring.gate.arrays().items()}
-    arrays["teach"] = state.scoring.teach.copy()
+    arrays |= {"teach": state.scoring.teach.copy(), "trail": np.frombuffer(state.trail.hashes(), np.uint8)}
     return Frozen(header, msgspec.json.encode(_small(state)), columns, arrays)
 
 
@@ -242,15 +242,13 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
     columns, arrays = frozen.columns, frozen.arrays
     state = State(small.policy, plug_ins)
     state.term, state.partitions, state.clock, state.totals = small.term, small.partitions, small.clock, small.totals
-    sources = state.sources
+    sources, ids, withdrawals = state.sources, state.event_ids, state.withdrawals
     sources.restore(small.sources)
     sources.repeats, sources.holes, sources.gaps = small.source_counts
-    ids = state.event_ids
     ids.repeats, ids.conflicts = small.event_id_counts
     ids.young = dict(zip(columns["event_ids.young"], columns["event_ids.young_digest"], strict=True))
     ids.old = dict(zip(columns["event_ids.old"], columns["event_ids.old_digest"], strict=True))
     state.retried = dict.fromkeys(columns["retried"])
-    withdrawals = state.withdrawals
     withdrawals.by_id = dict(zip(columns["withdrawals.id"], columns["withdrawals.known"], strict=True))
     withdrawals.by_payment = dict(zip(columns["payments.key"], columns["payments.id"], strict=True))
     withdrawals.unread = dict(zip(columns["unread.id"], columns["unread.version"], strict=True))
@@ -265,6 +263,7 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
     held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
     state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
+    state.trail.restore(arrays["trail"].tobytes(), frozen.header.previous_sha256)
     _thaw_facts(state, small, columns)
     _thaw_marks(state, small, columns)
     _thaw_scoring(state, small, columns, arrays)

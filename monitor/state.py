@@ -24,6 +24,7 @@ from monitor.scoring import Scoring
 from monitor.security import Security
 from monitor.snoozes import Snoozes
 from monitor.sources import Sources
+from monitor.trail import Trail
 from monitor.usual_amounts import REWARDS_BELOW, UsualAmounts
 from monitor.wallets import Wallets
 from monitor.withdrawals import Withdrawals
@@ -68,6 +69,7 @@ class State:
         self.term = ""
         self.partitions: Mapping[str, int] = {}
         self.clock = Clock()
+        self.trail = Trail()
         self.totals = Totals()
         self.sources = Sources()
         self.event_ids = EventIds(policy.limits.event_ids)

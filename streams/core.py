@@ -23,6 +23,7 @@ from monitor.outbox import OutputRecord
 from monitor.version import ENGINE_VERSION
 from streams.control import ControlReader
 from streams.fold_failures import FoldFailures
+from streams.head_signer import HeadSigner
 from streams.health import Condition, Health, tell_sources
 from streams.kafka import CORE_GROUP, Kafka
 from streams.metrics import Metrics
@@ -62,12 +63,15 @@ class Folded(NamedTuple):
 class CoreWorker:
     """Owns the journal whenever the group gives it to this worker, until `stop`. `run` raises what must end the process."""
 
-    def __init__(self, kafka: Kafka, settings: Settings, metrics: Metrics, health: Health, machine: Machine) -> None:
+    def __init__(
+        self, kafka: Kafka, settings: Settings, metrics: Metrics, health: Health, machine: Machine, signer: HeadSigner | None = None
+    ) -> None:
         self._kafka = kafka
         self._settings = settings.core
         self._policy = settings.policy
         self._metrics = metrics
         self._health = health
+        self._signer = signer
         store = SnapshotStore(settings.core.snapshot_url, settings.core.snapshots_kept)
         self._loader = Loader(kafka, store, machine, metrics, health)
         self._snapshotter = Snapshotter(store, machine.encode, settings.core.snapshot_interval_ms / 1_000, metrics, health)
@@ -159,7 +163,7 @@ class CoreWorker:
         self._engine = engine
         if generation != self._ownership.generation:
             return  # the state stays: it is right for its offset whoever owns the journal
-        self._writer = OutputWriter(self._kafka, self._producer, self._control, self._metrics, partitions)
+        self._writer = OutputWriter(self._kafka, self._producer, self._control, self._metrics, partitions, self._signer)
         self._consumer.seek(self._journal, engine.next_offset)
         self._consumer.resume(self._journal)
         self._installed_generation = generation

@@ -195,7 +195,7 @@ def _state(g: Gauges) -> list[Row]:
         states[use.state] = states.get(use.state, 0) + 1
     tables = g.tables
     return [
-        ("marks", "Marks that stand, by state.", ["state"], _by(g.marks, MARK_STATES)),
+        ("marks", "Marks that are kept, by state.", ["state"], _by(g.marks, MARK_STATES)),
         ("reviews_left", "Reviews that can be asked for at once before the day's budget is spent.", [], _one(g.reviews_left)),
         ("incidents", "Incidents kept, by state.", ["state"], _by(g.incidents, STAGES)),
         ("sources", "Sources (partitions of input topics) by how they stand.", ["state"], _by(states, SOURCE_STATES)),

@@ -26,6 +26,7 @@ from monitor.contracts.outputs import Alert
 from monitor.engine import Engine
 from monitor.snapshot import decode, encode, read_header
 from streams.core import CoreWorker
+from streams.head_signer import HeadSigner, head_signer
 from streams.health import Condition, Health
 from streams.intake import IntakeWorker
 from streams.kafka import Kafka, wait_for_broker
@@ -56,15 +57,17 @@ ENGINE = Machine(
 
 
 def run_worker(settings: Settings, role: Role, secrets: Secrets | None = None) -> int:
-    """Run a worker until SIGTERM or SIGINT (exit code 0), or until a service must not go on (1). Raises RefusedError for wrong topics."""
+    """Run a worker until SIGTERM or SIGINT (exit code 0), or until a service must not go on (1). Raises RefusedError for wrong topics or keys."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     health = Health()
     metrics = Metrics(CollectorRegistry(), health)
-    return uvloop.run(serve(settings, role, Kafka(settings.kafka, secrets or Secrets()), metrics, health))
+    secrets = secrets or Secrets()
+    signer = None if role == "intake" else head_signer(settings.audit, secrets)
+    return uvloop.run(serve(settings, role, Kafka(settings.kafka, secrets), metrics, health, signer))
 
 
-async def serve(settings: Settings, role: Role, kafka: Kafka, metrics: Metrics, health: Health) -> int:
+async def serve(settings: Settings, role: Role, kafka: Kafka, metrics: Metrics, health: Health, signer: HeadSigner | None = None) -> int:
     """`run_worker` inside a loop, with parts given from outside."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -81,7 +84,7 @@ async def serve(settings: Settings, role: Role, kafka: Kafka, metrics: Metrics, 
         await _refuse_wrong_topics(kafka, settings, health)
         with tempfile.TemporaryDirectory(prefix="withdrawal-monitor-") as directory:
             app = _make_app(settings, kafka, directory)
-            services = _make_services(settings, role, kafka, metrics, health)
+            services = _make_services(settings, role, kafka, metrics, health, signer)
             return await _supervise(FrameWorker(app, *services), health, stopping)
     finally:
         await web.stop()
@@ -160,12 +163,12 @@ def _make_app(settings: Settings, kafka: Kafka, directory: str) -> faust.App:
     return app
 
 
-def _make_services(settings: Settings, role: Role, kafka: Kafka, metrics: Metrics, health: Health) -> list[mode.Service]:
+def _make_services(settings: Settings, role: Role, kafka: Kafka, metrics: Metrics, health: Health, signer: HeadSigner | None) -> list[mode.Service]:
     services: list[mode.Service] = []
     if role != "core":
         services.append(Loop("Intake", IntakeWorker(kafka, settings, metrics, health), health, Condition.INTAKE_CRASHED))
     if role != "intake":
-        services.append(Loop("Core", CoreWorker(kafka, settings, metrics, health, ENGINE), health, Condition.CORE_CRASHED))
+        services.append(Loop("Core", CoreWorker(kafka, settings, metrics, health, ENGINE, signer), health, Condition.CORE_CRASHED))
     return services
 
 

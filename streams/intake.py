@@ -1,6 +1,6 @@
 """The intake's loop: sources opened, rounds of records taken by `monitor.intake`, journalled, acknowledged, then committed.
 
-No state but positions; decides nothing about a record. The next round is decoded while the one before is being acknowledged.
+No state but positions and what was fetched; decides nothing about a record, nor about their order (`streams.alignment` does). The next round is decoded while the one before is being acknowledged.
 A write that fails ends the worker: whoever restarts it goes on from the committed positions. Run by `streams.frame`.
 """
 
@@ -10,22 +10,23 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from monitor import entries
-from monitor.contracts.dead_letters import DeadLetter
 from monitor.contracts.topics import DEAD_LETTER, INPUTS, JOURNAL, RETRIES
 from monitor.decode import IntakeLimits
 from monitor.intake import Intake
+from streams.alignment import Run, value_bytes
 from streams.control import ControlReader
+from streams.feed import Feed
 from streams.health import Condition, Health
+from streams.intake_round import Round, Source
 from streams.kafka import INTAKE_GROUP, Kafka
 from streams.metrics import Metrics
-from streams.openings import RETRIABLE, Opener, Opening, Resume, commit_metadata
+from streams.openings import RETRIABLE, Opener, Resume, commit_metadata
 from streams.outputs import SILENCE_S, ProduceFailedError, Shipment, partition_of, watched
 from streams.ownership import Ownership
 from streams.settings import Settings
@@ -35,35 +36,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 PROGRESS_INTERVAL_S = 1.0
 OPEN_RETRY_S = 0.5
-POLL_WAIT_MS = 200  # how long a quiet round waits for records: also how soon progress and commits come due
-
-
-class Source:
-    """One partition of an input topic while this worker reads it."""
-
-    __slots__ = ("acknowledged", "committed", "name", "next", "number", "polled_ms", "rewound", "topic")
-
-    def __init__(self, topic: str, number: int, opening: Opening, committed: Resume) -> None:
-        self.topic = topic
-        self.number = number
-        self.name = f"{topic}/{number}"
-        self.next = opening.position
-        self.rewound = opening.rewound
-        self.acknowledged: int | None = None
-        self.committed = committed
-        self.polled_ms = 0
-
-
-class Round:
-    """What one round writes: dead letters first, then journal entries; then the positions may be committed."""
-
-    __slots__ = ("began_s", "dead_letters", "entries", "positions")
-
-    def __init__(self) -> None:
-        self.entries: list[bytes] = []
-        self.dead_letters: list[tuple[str, DeadLetter]] = []
-        self.positions: dict[TopicPartition, int] = {}
-        self.began_s = time.monotonic()
+TURN_RECORDS = 1_000  # after so many decodes the next fetch and the last round's acknowledgement may move on: some milliseconds
 
 
 class IntakeWorker:
@@ -93,6 +66,7 @@ class IntakeWorker:
         """Read until stopped. Raises ProduceFailedError or KafkaError when this worker must not go on."""
         self._stopping.begun()
         self._consumer = self._kafka.group_consumer(INTAKE_GROUP, self._settings.fetch_wait_ms)
+        self._feed = Feed(self._consumer, self._settings.records_per_round_max)
         self._producer = self._kafka.producer()
         self._control = ControlReader(self._kafka)
         self._ownership = Ownership(INTAKE_GROUP, self._consumer, self._release, self._kafka.settings.rebalance_timeout_ms / 1_000)
@@ -134,6 +108,7 @@ class IntakeWorker:
     async def _open_assigned(self, generation: int) -> None:
         partitions = self._ownership.partitions
         self._sources = {}
+        self._feed.clear()
         if partitions:
             try:
                 if not await self._stopping.unless(self._opener.journal_begun()):
@@ -186,8 +161,7 @@ class IntakeWorker:
                 )
             )  # fmt: skip
             self._sources[partition] = Source(short(partition.topic), partition.partition, opening, resumes[partition])
-            self._consumer.seek(partition, opening.position)
-            self._consumer.resume(partition)
+            self._feed.open(partition, short(partition.topic), opening)
             if opening.why == "rewound":
                 self._metrics.rewound()
                 log.info("source rewound", source=names[partition], offset=opening.position)
@@ -201,19 +175,14 @@ class IntakeWorker:
     # ---- rounds
 
     async def _round(self, generation: int) -> None:
-        fetched = await self._fetch(generation)
+        await self._fetch(generation)
         if generation != self._ownership.generation:
             return
-        taken = Round()
-        clock_ms = _clock_ms()
-        for partition, records in fetched.items():
-            self._take(taken, partition, records, clock_ms)
-            await asyncio.sleep(0)  # lets the next fetch and the last round's acknowledgement move on between two decodes
+        taken = await self._taken(await self._feed.due(time.monotonic()))
         await self._settle()
         if generation != self._ownership.generation:
             return
-        for partition, position in taken.positions.items():
-            self._sources[partition].next = position
+        self._advance(taken)
         if time.monotonic() >= self._progress_due_s:
             self._progress_due_s = time.monotonic() + PROGRESS_INTERVAL_S
             await self._add_progress(taken)
@@ -225,23 +194,21 @@ class IntakeWorker:
             self._commit_due_s = time.monotonic() + self._settings.commit_interval_ms / 1_000
             await self._stopping.unless(self._commit(self._sources))
 
-    async def _fetch(self, generation: int) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def _fetch(self, generation: int) -> None:
         try:
-            fetched: Mapping[TopicPartition, Sequence[Any]] = await self._stopping.unless(
-                self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=self._settings.records_per_round_max)
-            )
+            await self._stopping.unless(self._feed.fetch(_clock_ms, lambda: generation == self._ownership.generation))
         except NoOffsetForPartitionError:
-            return {}  # raised for what the consumer tried before the source was opened at a position of ours
+            return  # raised for what the consumer tried before the source was opened at a position of ours
         except OffsetOutOfRangeError as error:
             await self._reopen_lost(generation, error.args[0])
-            return {}
-        return fetched
 
     async def _reopen_lost(self, generation: int, lost: Mapping[TopicPartition, int]) -> None:
         resumes = {}
         for partition, offset in lost.items():
             source = self._sources.get(partition)
             if source is not None and await self._consumer.position(partition) == offset:
+                if not await self._take_out_of_turn(generation, partition):
+                    return
                 log.warning("the log doesn't have the position that a source was read to", source=source.name, position=source.next)
                 resumes[partition] = Resume(source.next, source.rewound)
         if not resumes:
@@ -252,14 +219,39 @@ class IntakeWorker:
             self._opened_generation = -1  # all are opened again, from what is committed
             await self._retry_later("sources can't be opened again yet", error)
 
-    def _take(self, taken: Round, partition: TopicPartition, records: Sequence[Any], clock_ms: int) -> None:
-        source = self._sources[partition]
-        result = self._intake.take(source.topic, source.number, source.next, records, clock_ms)
-        taken.entries += result.entries
-        taken.dead_letters += ((source.topic, letter) for letter in result.dead_letters)
-        taken.positions[partition] = result.next_offset
-        value_bytes = sum(len(record.value) for record in records if record.value is not None)
-        self._metrics.intake_round(source.topic, len(records), result.rejected, value_bytes)
+    async def _take_out_of_turn(self, generation: int, partition: TopicPartition) -> bool:
+        """Ship what was fetched of a partition that is opened again where it was fetched to. False if it was taken away meanwhile."""
+        records = self._feed.drain(partition)
+        if records:
+            taken = await self._taken([Run(partition, records, value_bytes(records))])
+            await self._settle()
+            if generation != self._ownership.generation:
+                return False
+            self._advance(taken)
+            self._ship(taken)
+        return True
+
+    async def _taken(self, runs: Sequence[Run]) -> Round:
+        taken = Round()
+        clock_ms = _clock_ms()
+        since_turn = 0
+        for run in runs:
+            self._take(taken, run, clock_ms)
+            since_turn += len(run.records)
+            if since_turn >= TURN_RECORDS:
+                since_turn = 0
+                await asyncio.sleep(0)
+        taken.count(self._metrics)
+        return taken
+
+    def _take(self, taken: Round, run: Run, clock_ms: int) -> None:
+        source = self._sources[run.partition]
+        start = taken.positions.get(run.partition, source.next)
+        taken.add(source.topic, run, self._intake.take(source.topic, source.number, start, run.records, clock_ms))
+
+    def _advance(self, taken: Round) -> None:
+        for partition, position in taken.positions.items():
+            self._sources[partition].next = position
 
     async def _add_progress(self, taken: Round) -> None:
         lag_records = newest_ms = 0
@@ -268,7 +260,8 @@ class IntakeWorker:
             log_end = self._consumer.highwater(partition)
             if log_end is None:
                 continue
-            lag_records += max(0, log_end - position)
+            buffered = self._feed.count(partition)
+            lag_records += max(0, log_end - position) + buffered
             polled_ms = self._consumer.last_poll_timestamp(partition)
             newest_ms = max(newest_ms, polled_ms)
             if polled_ms <= source.polled_ms:
@@ -276,10 +269,10 @@ class IntakeWorker:
             # A poll is dated when its response is handled, which may be long after the broker answered; the one before it was handled
             # before this one was asked: up to then nothing is missing.
             sound_ms, source.polled_ms = source.polled_ms, polled_ms
-            if position == log_end and sound_ms > 0:
+            if position == log_end and buffered == 0 and sound_ms > 0:
                 # The entry gives the position after the last record: markers of transactions may stand between it and the log's end.
                 taken.entries.append(entries.progress(source.name, source.next, log_end, sound_ms))
-        self._metrics.intake_sources(len(self._sources), lag_records)
+        self._metrics.intake_sources(len(self._sources), lag_records, self._feed.buffered)
         self._hear(newest_ms)
 
     def _hear(self, newest_ms: int) -> None:
@@ -369,7 +362,7 @@ class IntakeWorker:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await following
         await close(self._consumer, self._control, self._producer)
-        self._metrics.intake_sources(0, 0)
+        self._metrics.intake_sources(0, 0, 0)
         self._stopping.ended()
 
 

@@ -54,6 +54,11 @@ class Metrics:
         )
         self._intake_sources = Gauge(name + "sources", "Partitions of input topics that this process reads.", registry=registry)
         self._intake_lag = Gauge(name + "lag_records", "Records of its sources that this process has not read yet.", registry=registry)
+        self._intake_buffered = Gauge(
+            name + "buffered_records",
+            "Records that this process fetched and keeps until those of other partitions come that are earlier.",
+            registry=registry,
+        )
         self._dead_letters = Counter(PREFIX + "dead_letters", "Dead letters acknowledged by Kafka.", ["topic"], registry=registry)
         self._rewinds = Counter(name + "rewinds", "Sources rewound by this process, asked by the core or a person.", registry=registry)
         for topic in (*INPUT_TOPICS, OTHER):
@@ -105,10 +110,11 @@ class Metrics:
         """One round of all sources took this long, from fetched to acknowledged."""
         self._intake_round.observe(seconds)
 
-    def intake_sources(self, sources: int, lag_records: int) -> None:
-        """How many sources this process reads and how much of them it has not read yet."""
+    def intake_sources(self, sources: int, lag_records: int, buffered_records: int) -> None:
+        """How many sources this process reads, how much of them it has not taken yet, and how much of that was fetched."""
         self._intake_sources.set(sources)
         self._intake_lag.set(lag_records)
+        self._intake_buffered.set(buffered_records)
 
     def dead_letters(self, topic: str, count: int) -> None:
         """`count` dead letters of an input topic were acknowledged."""

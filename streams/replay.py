@@ -1,4 +1,4 @@
-"""Replays a file of input records through the same intake and core as live, without a broker: `replay FILE.jsonl[.gz]`.
+"""Replays a file of input records, or of a journal's entries, through the same intake and core as live, without a broker: `replay FILE.jsonl[.gz]`.
 
 Pages nobody and touches no reserve: it only folds and tells. `streams.replay_kafka` does the same from a live journal.
 Called by the command line and the tests.
@@ -21,6 +21,7 @@ from monitor.engine import Engine, OutputRecord, Scope
 from monitor.intake import Intake
 from monitor.policy import Policy
 from monitor.version import ENGINE_VERSION
+from streams.journal_file import is_journal_file, read_journal
 from streams.output_hash import OutputHash, record_digest
 from streams.plug_ins import installed
 from streams.replay_lines import BadLine, FileRefusedError, ReplayLines, ReplayRecord
@@ -132,6 +133,25 @@ class FileJournal:
             yield entries.source_opened(source, 0, 0, 0, "first", TERM, None, self._clock_ms)
 
 
+class KeptJournal:
+    """A journal that `journal export` wrote."""
+
+    def __init__(self, path: Path, progress: Progress | None = None) -> None:
+        self._path = path
+        self._progress = progress
+        self.bad_lines: list[BadLine] = []
+        self.bad_lines_count = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Entries in order. Raises FileRefusedError if the file can't be read, or if its offsets aren't 0, 1, 2, …."""
+        for expected, (offset, entry) in enumerate(read_journal(self._path)):
+            if offset != expected:
+                raise FileRefusedError(f"{self._path} has offset {offset} where {expected} should be: it can't be folded from its first entry.")
+            if self._progress is not None and offset % PROGRESS_LINES == 0:
+                self._progress(offset)
+            yield entry
+
+
 class Outputs:
     """Where the outputs of a fold go: the story, the hash, and, if wanted, files."""
 
@@ -170,7 +190,7 @@ def _output_line(record: OutputRecord) -> bytes:
 def replay_file(
     path: Path, settings: Settings, *, out: Path | None = None, batch_entries: int = BATCH_ENTRIES, progress: Progress | None = None
 ) -> Replayed:
-    """Replay one file. The result doesn't depend on `batch_entries`.
+    """Replay one file: of input records, under the settings' policy, or of journal entries. The result doesn't depend on `batch_entries`.
 
     Raises
     ------
@@ -181,10 +201,11 @@ def replay_file(
     OSError
         An output file can't be written.
     """
+    kept = is_journal_file(path)
     quarantined: dict[int, Scope] = {}
     careful_until = 0
     for _ in range(FAILURES_MAX):
-        journal = FileJournal(ReplayLines(path), settings, progress)
+        journal = KeptJournal(path, progress) if kept else FileJournal(ReplayLines(path), settings, progress)
         fold = Fold(quarantined, careful_until)
         with output_files(out) as files:
             if fold.run(iter(journal), files, batch_entries):

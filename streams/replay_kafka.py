@@ -145,7 +145,7 @@ async def replay_journal(
     if not compare:
         return replayed, None
     if published_wait_seconds > 0:
-        await _wait_published(kafka, replayed.entries, published_wait_seconds)
+        await wait_published(kafka, replayed.entries, published_wait_seconds)
     await comparer.published(kafka, journal_id, replayed.entries)
     return replayed, comparer.result(replayed.entries, replayed.sha256)
 
@@ -173,7 +173,7 @@ async def _batches(kafka: Kafka, progress: Progress | None) -> AsyncIterator[lis
         yield batch
 
 
-async def _wait_published(kafka: Kafka, end: int, seconds: float) -> None:
+async def wait_published(kafka: Kafka, end: int, seconds: float) -> None:
     """Return when the core has published something beyond the journal's end, or after a while if no core runs."""
     deadline = time.monotonic() + seconds
     partition = TopicPartition(kafka.names.full("coverage"), 0)

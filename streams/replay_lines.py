@@ -1,8 +1,9 @@
 """Lines of a replay file: input records as JSON objects, or why a line is none. Plain or gzipped, any bytes, bounded memory.
 
-Judges only the line; what the record says is judged by intake. Called by `streams.replay`.
+Judges only the line; what the record says is judged by intake. Called by `streams.replay`; its ways with files also by `streams.journal_file`.
 """
 
+import contextlib
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -69,28 +70,8 @@ class ReplayLines:
 
     def __iter__(self) -> Iterator[ReplayRecord | BadLine]:
         """Raises FileRefusedError if the file can't be read to its end."""
-        number = 0
-        try:
-            with self.path.open("rb") as stored:
-                file = self._unpacked(stored)
-                while line := file.readline(LINE_BYTES_MAX):
-                    number += 1
-                    if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-                        _read_over(file)
-                        yield BadLine(number, f"longer than {LINE_BYTES_MAX} bytes")
-                    elif not line.isspace():
-                        yield self._record(number, line)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise FileRefusedError(f"{self.path} isn't whole gzip: after line {number} it can't be unpacked ({error}).") from None
-        except OSError as error:
-            raise FileRefusedError(f"{self.path} can't be read: {error.strerror or error}.") from None
-
-    def _unpacked(self, stored: IO[bytes]) -> IO[bytes]:
-        packed = stored.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        stored.seek(0)
-        if not packed and self.path.suffix == ".gz":
-            raise FileRefusedError(f"{self.path} ends in .gz, but it isn't gzip.")
-        return gzip.GzipFile(fileobj=stored) if packed else stored  # type: ignore[return-value]  # GzipFile reads as any binary file does
+        for number, line in numbered_lines(self.path):
+            yield BadLine(number, f"longer than {LINE_BYTES_MAX} bytes") if line is None else self._record(number, line)
 
     def _record(self, number: int, line: bytes) -> ReplayRecord | BadLine:
         try:
@@ -107,6 +88,44 @@ class ReplayLines:
         self._newest_ms = max(self._newest_ms, decoded.timestamp)
         self._offsets[decoded.topic] = offset + 1
         return ReplayRecord(decoded.topic, offset, decoded.timestamp, key, value)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a file, plain or gzipped, that aren't blank, with their numbers from 1; None for one that is too long. Raises FileRefusedError."""
+    number = 0
+    try:
+        with path.open("rb") as stored:
+            file = _unpacked(path, stored)
+            while line := file.readline(LINE_BYTES_MAX):
+                number += 1
+                if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+                    _read_over(file)
+                    yield number, None
+                elif not line.isspace():
+                    yield number, line
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FileRefusedError(f"{path} isn't whole gzip: after line {number} it can't be unpacked ({error}).") from None
+    except OSError as error:
+        raise FileRefusedError(f"{path} can't be read: {error.strerror or error}.") from None
+
+
+def _unpacked(path: Path, stored: IO[bytes]) -> IO[bytes]:
+    packed = stored.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    stored.seek(0)
+    if not packed and path.suffix == ".gz":
+        raise FileRefusedError(f"{path} ends in .gz, but it isn't gzip.")
+    return gzip.GzipFile(fileobj=stored) if packed else stored  # type: ignore[return-value]  # GzipFile reads as any binary file does
+
+
+@contextlib.contextmanager
+def line_writer(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, gzipped if its name ends in .gz, without name and time in gzip's header: the same lines give the same file. Raises OSError."""
+    with path.open("wb") as file:
+        if path.suffix != ".gz":
+            yield file
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+            yield packed  # type: ignore[misc]  # GzipFile is written to as any binary file is
 
 
 def _value(raw: bytes) -> bytes | None:

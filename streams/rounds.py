@@ -15,9 +15,10 @@ from monitor.contracts.outputs import Audit
 from monitor.contracts.topics import CONTROL, OUTPUTS
 from monitor.outbox import OutputRecord
 from streams.control import ControlReader
+from streams.head_signer import HeadSigner
 from streams.kafka import Kafka
 from streams.metrics import Metrics
-from streams.outputs import Row, Shipment, partition_of
+from streams.outputs import Headers, Row, Shipment, partition_of
 from streams.positions import INDEX_HEADER, JOURNAL_ID_HEADER, OFFSET_HEADER
 
 LATENCIES_PER_ROUND_MAX = 500  # verdicts whose latency is looked at: in a backlog a sample is enough
@@ -37,12 +38,15 @@ _verdict_time = msgspec.json.Decoder(VerdictTime)
 
 
 class OutputWriter:
-    """Writes outputs and control records with the owner's producer. `partitions` counts those of each output topic."""
+    """Writes outputs and control records with the owner's producer. `partitions` counts those of each output topic; `signer` signs heads."""
 
-    def __init__(self, kafka: Kafka, producer: Any, control: ControlReader, metrics: Metrics, partitions: Mapping[str, int]) -> None:
+    def __init__(
+        self, kafka: Kafka, producer: Any, control: ControlReader, metrics: Metrics, partitions: Mapping[str, int], signer: HeadSigner | None = None
+    ) -> None:
         self._producer = producer
         self._control = control
         self._metrics = metrics
+        self._signer = signer
         self._control_topic = kafka.names.full(CONTROL)
         self._topics = {topic.name: (kafka.names.full(topic.name), partitions[topic.name]) for topic in OUTPUTS}
 
@@ -70,7 +74,10 @@ class OutputWriter:
         for output in outputs:
             topic, partitions = topics[output.topic]
             key = output.key
-            row: Row = (key, output.value, [journal_header, (OFFSET_HEADER, b"%d" % output.offset), (INDEX_HEADER, b"%d" % output.index)])
+            headers: Headers = [journal_header, (OFFSET_HEADER, b"%d" % output.offset), (INDEX_HEADER, b"%d" % output.index)]
+            if output.topic == AUDIT and self._signer is not None:
+                headers += self._signer.headers(journal_id, output.value)
+            row: Row = (key, output.value, headers)
             for partition in range(partitions) if key is None else (partition_of(key, partitions),):
                 rows.setdefault((topic, partition), []).append(row)
         shipment = Shipment(self._producer, _clock_ms())

@@ -214,6 +214,12 @@ def _second_persons(settings: Settings) -> Iterator[str]:
             )
 
 
+def _audit(settings: Settings) -> Iterator[str]:
+    for name, key in settings.audit.public_keys.items():
+        if public_key(key) is None:
+            yield f"audit.public_keys.{name} must be an Ed25519 public key, 32 bytes in base64."
+
+
 def _waits(settings: Settings) -> Iterator[str]:
     policy, core = settings.policy, settings.core
     if policy.absence_grace_ms >= policy.blind_after_ms:
@@ -236,6 +242,6 @@ def _limits(settings: Settings) -> Iterator[str]:
 
 
 RELATIONS: tuple[Callable[[Settings], Iterator[str]], ...] = (
-    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _detectors, _actors, _waits,
-    _limits,
+    _kafka_times, _replicas, _servers, _security, _topic_names, _sizes, _snapshots, _thresholds, _assets, _layers, _rules, _detectors, _actors, _audit,
+    _waits, _limits,
 )  # fmt: skip

@@ -84,6 +84,19 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: Annotated[Literal["auto", "json", "console"], Meta(description="auto: console on a terminal, JSON elsewhere.")] = "auto"
 
 
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who signs the heads of the audit trail, and whose signatures `audit verify` trusts."""
+
+    signing_key: Annotated[
+        SecretReference | None,
+        Meta(
+            description="The core's Ed25519 private key, 32 bytes in base64 (`audit key` makes one): a secret reference. Without it heads aren't signed."
+        ),
+    ] = None
+    key_name: Annotated[str, Meta(min_length=1, max_length=64, description="Name of that key, published beside each signature.")] = "core"
+    public_keys: Annotated[dict[str, str], Meta(description="Ed25519 public keys that are trusted, 32 bytes in base64, by name.")] = {}
+
+
 DEFAULT_POLICY = Policy(
     base_currency="JPY",
     assets={
@@ -104,4 +117,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     core: CoreSettings = CoreSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
     policy: Policy = DEFAULT_POLICY

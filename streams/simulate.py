@@ -5,7 +5,6 @@ Decides nothing about the traffic (`streams.simulation` does). Called by the com
 
 import asyncio
 import collections
-import gzip
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 
 from monitor.contracts.topics import INPUTS
 from streams.kafka import Kafka
+from streams.replay_lines import line_writer
 from streams.simulation.exchange import Exchange, ExchangeParameters, Record
 from streams.simulation.phases import Scenario
 from streams.simulation.play import Play
@@ -86,14 +86,10 @@ def line(record: Record) -> bytes:
 def write_file(traffic: Traffic, out: Path, progress: Progress | None = None) -> Simulated:
     """Write all records as JSON lines, gzipped if the name ends in .gz (same records, same bytes). Raises OSError."""
     counts: collections.Counter[str] = collections.Counter()
-    with out.open("wb") as file:
-        # No name and no time in gzip's header: the same records give the same file.
-        target = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if out.suffix == ".gz" else file
+    with line_writer(out) as file:
         for record in _told(traffic, progress):
-            target.write(line(record))
+            file.write(line(record))
             counts[record.topic] += 1
-        if target is not file:
-            target.close()
     return Simulated(dict(counts), traffic.losses())
 
 

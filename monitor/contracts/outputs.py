@@ -250,12 +250,17 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 AuditKind = Literal[
     "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
     "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "policy-proposed",
-    "policy-changed",
+    "policy-changed", "head",
 ]  # fmt: skip
 
 
 class Audit(Output, frozen=True, kw_only=True, gc=False):
-    """What the core noticed about itself and its sources, and what came of people's decisions."""
+    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals; what came of
+    people's decisions; and the heads of the audit trail.
+
+    A head comes after every 256th journal entry: SHA-256 of the head before it (32 zero bytes before the first) and the SHA-256s of the block's
+    entries, in order. Its header `signature` is of the JSON array, without spaces, of journal id, last_offset, head_sha256 and prints.
+    """
 
     what: AuditKind
     source: str | None = None
@@ -266,3 +271,5 @@ class Audit(Output, frozen=True, kw_only=True, gc=False):
     event_id: Annotated[str | None, Meta(description="The decision that this is the outcome of.")] = None
     actors: Annotated[tuple[str, ...], Meta(description="Who decided: one, or the first and the second of four eyes.")] = ()
     detail: str = ""
+    head_sha256: Annotated[str | None, Meta(description="Of a head: the hash of the chain up to last_offset, hexadecimal.")] = None
+    prints: Annotated[str | None, Meta(description="Of a head: the first 4 bytes of each entry's SHA-256, in order, in base64.")] = None

@@ -32,11 +32,13 @@ _DEAD_LETTER_HEADERS = {
     "x-value-sha256": "SHA-256 of the whole value, hexadecimal; empty for a null value.",
     "x-retry-of": 'For a refused retry: "topic/partition@offset" of the record that it was to repair.',
 }
-_OPTIONAL_HEADERS = {"x-retry-of"}
+_OPTIONAL_HEADERS = {"x-retry-of", "signature", "key"}
 _OUTPUT_HEADERS = {
     "journal_id": "SHA-256 of the journal's first entry, hexadecimal: which journal this was decided from.",
     "offset": "Offset of the journal entry that this record follows from, decimal.",
     "index": "Which of that entry's outputs on this topic, decimal. Keep the highest (offset, index) per partition, drop what isn't higher.",
+    "signature": "Of a head of the audit trail that is signed: the Ed25519 signature in base64.",
+    "key": "Of a head that is signed: the name of the key.",
 }
 _RETRY_WHAT = "Dead letters sent again after a fix; decoded as the topic that the headers name. A second retry of a position is a repeat."
 _DEAD_LETTER_WHAT = "Rejected records: the value's bytes as they came, the facts as headers. Keep one per position, drop repeats."

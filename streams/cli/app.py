@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, core, dead_letter, detectors, evaluate, scenario, sources, study, topics
+from streams.cli import audit, config, core, dead_letter, detectors, evaluate, journal, scenario, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -39,6 +39,8 @@ for group, name in (
     (sources.app, "sources"),
     (dead_letter.app, "dead-letter"),
     (core.app, "core"),
+    (journal.app, "journal"),
+    (audit.app, "audit"),
     (detectors.app, "detectors"),
     (scenario.app, "scenario"),
 ):

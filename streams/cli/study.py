@@ -28,7 +28,8 @@ app = typer.Typer(rich_markup_mode=None)
 def replay(
     context: typer.Context,
     file: Annotated[
-        pathlib.Path | None, typer.Argument(help="JSON lines (topic, key, value, timestamp), plain or gzipped.", show_default=False)
+        pathlib.Path | None,
+        typer.Argument(help="JSON lines (topic, key, value, timestamp), or of `journal export`, plain or gzipped.", show_default=False),
     ] = None,
     from_kafka: Annotated[bool, typer.Option("--from-kafka", help="Fold the journal of the configured Kafka instead of a file.")] = False,
     out: Annotated[pathlib.Path | None, typer.Option("--out", help="Directory for the outputs, one file of JSON lines per topic.")] = None,

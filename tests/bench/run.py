@@ -25,8 +25,9 @@ from tests.bench.workload import PARTITIONS, Size
 from tests.integration.kafka_broker import KafkaBroker, missing_tools
 
 OUT = Path(__file__).parents[2] / "out" / "bench"
-FIGURES = ("core-alone", "memory", "peers", "end-to-end", "latency", "kill", "intake-alone")
+FIGURES = ("core-alone", "memory", "attack", "peers", "end-to-end", "latency", "kill", "intake-alone")
 """In the order in which they are run; latency, kill and intake-alone use the workers that end-to-end has warmed."""
+ESCALATIONS_MAX = 5
 TERMINATED = 128 + signal.SIGTERM
 WHOLE_WAY = frozenset({"end-to-end", "latency", "kill", "intake-alone"})
 
@@ -60,6 +61,21 @@ def memory(size: Size, results: Results) -> None:
             f"{rss / 1e6:,.0f} MB with {accounts:,} accounts"
             for rss, accounts in zip(outcome["rss_bytes"], (size.accounts, 3 * size.accounts), strict=True)
         )
+
+
+def attack(size: Size, results: Results) -> None:
+    """One attack of 110,000 HOLDs on the core alone: time, cost of a HOLD, how long one round makes its verdicts wait, and who is woken."""
+    for repeat in range(size.repeats):
+        outcome = _decode(subprocess.run([sys.executable, "-m", "tests.bench.attack"], check=True, stdout=subprocess.PIPE).stdout)
+        results.sample("an attack of 110,000 HOLDs, folded", "seconds", outcome["seconds"], "<= 15")
+        results.sample("a HOLD with mark, coverage and incident, by processor time", "us", outcome["microseconds_per_hold"], "<= 100")
+        results.sample("the slowest round of 5,000 entries meanwhile", "seconds", outcome["round_seconds_max"], "<= 1")
+        results.sample("freezing the state after it", "seconds", outcome["freeze_seconds"], detail=True)
+        pages = {kind: count for kind, count in outcome["alerts"].items() if kind.startswith("page")}
+        told = ", ".join(f"{count} {kind}" for kind, count in pages.items())
+        woken = pages.get("page opened") == 1 and pages.get("page escalated", 0) <= ESCALATIONS_MAX and len(pages) <= len(("opened", "escalated"))
+        one = outcome["marked_incidents"] == 1 and outcome["withdrawals"] == outcome["holds"]
+        results.check(f"attack, repeat {repeat}", woken and one, f"{outcome['holds']:,} HOLDs in {outcome['marked_incidents']} incident(s); {told}")
 
 
 def _decode(said: bytes) -> dict[str, Any]:
@@ -126,6 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
         core_alone(size, results, arguments.profile)
     if "memory" in wanted:
         memory(size, results)
+    if "attack" in wanted:
+        attack(size, results)
     if WHOLE_WAY & set(wanted) or "peers" in wanted:
         if lacking := missing_tools():
             print(f"Apache Kafka needs {' and '.join(lacking)}, which this machine doesn't have.", file=sys.stderr)

@@ -37,7 +37,7 @@ def test_consumer_coroutine(name: str) -> None:
     assert inspect.iscoroutinefunction(getattr(AIOKafkaConsumer, name))
 
 
-@pytest.mark.parametrize("name", ["subscribe", "assign", "seek", "pause", "resume", "highwater", "last_poll_timestamp"])
+@pytest.mark.parametrize("name", ["subscribe", "assign", "seek", "pause", "resume", "highwater", "last_stable_offset", "last_poll_timestamp"])
 def test_consumer_function_that_does_not_wait(name: str) -> None:
     function = getattr(AIOKafkaConsumer, name)
     assert callable(function) and not inspect.iscoroutinefunction(function)

@@ -16,12 +16,16 @@ import pytest
 from monitor.contracts.control import Control, Quarantine, Rewind
 from monitor.contracts.dead_letters import DeadLetter
 from monitor.contracts.journal import JournalEntry, SourceAcceptedEntry
+from monitor.engine import Engine
 from streams.cli.app import run
 from streams.configuration import configure
 from streams.embedded_broker import EmbeddedBroker
+from streams.head_signer import HeadSigner
 from streams.kafka import Kafka
 from streams.secrets import Secrets
 from streams.topic_reader import whole_topic
+from tests.simulation.journals import honest, journal
+from tests.unit.trail_stage import KEY, base64_of, public
 
 Captured = pytest.CaptureFixture[str]
 
@@ -53,6 +57,18 @@ class Monitor:
             try:
                 await producer.start()
                 await producer.send_and_wait(self.kafka.names.full(topic), value=value, key=key, headers=headers or [], partition=partition)
+            finally:
+                await producer.stop()
+
+        asyncio.run(send())
+
+    def write_all(self, topic: str, values: list[bytes]) -> None:
+        async def send() -> None:
+            producer = self.kafka.producer()
+            try:
+                await producer.start()
+                for acknowledged in [await producer.send(self.kafka.names.full(topic), value=value, partition=0) for value in values]:
+                    await acknowledged
             finally:
                 await producer.stop()
 
@@ -199,6 +215,39 @@ def test_quarantine_names_the_journal_by_its_first_entry(monitor: Monitor, capsy
     capsys.readouterr()
     assert monitor.run("core", "quarantine", "2", "--scope", "entry", "--reason", "x") == 2
     assert capsys.readouterr().err.strip() == "The journal holds the offsets 0 to 1; there is no entry 2."
+
+
+def test_a_journal_is_verified_kept_and_verified_again(monitor: Monitor, tmp_path: pathlib.Path, capsys: Captured) -> None:
+    lines = journal(honest(seconds=30, rate=8, seed=9, accounts=20))
+    monitor.write_all("journal", lines)
+    journal_id, signer = hashlib.sha256(lines[0]).hexdigest(), HeadSigner("core", KEY)
+    outputs = [output for output in Engine(journal_id).fold(0, lines) if output.topic == "audit" and b'"head"' in output.value]
+    for output in [*outputs, *outputs[:1]]:
+        facts = [("journal_id", journal_id.encode()), ("offset", b"%d" % output.offset), ("index", b"%d" % output.index)]
+        monitor.write("audit", output.value, headers=[*facts, *signer.headers(journal_id, output.value)])
+    trusted = ("--key", f"core={base64_of(public(KEY))}")
+    capsys.readouterr()
+    assert monitor.run("audit", "verify", *trusted) == 0
+    assert capsys.readouterr().out.startswith(f"as signed\t0\t{outputs[-1].offset}\tkey core\n")
+    monitor.write("audit", b'{"what":"head","last_offset":"x"}')
+    monitor.write("audit", outputs[0].value.replace(b'"head_sha256":"', b'"head_sha256":"00')[:-1], headers=[("journal_id", journal_id.encode())])
+    assert monitor.run("audit", "verify", *trusted) == 0
+    assert "2 records of audit say that they are heads and can't be read." in capsys.readouterr().err
+    kept, heads = str(tmp_path / "journal.jsonl.gz"), str(tmp_path / "heads.jsonl")
+    assert monitor.run("journal", "export", kept) == monitor.run("audit", "heads", heads) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"{len(lines):,} entries.", f"{len(outputs)} heads."], "a repeat is kept once"
+    assert run(["audit", "verify", kept, "--heads", heads, *trusted]) == 0
+    capsys.readouterr()
+    assert run(["replay", kept, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == len(lines)
+
+
+def test_an_empty_journal_has_nothing_to_verify(monitor: Monitor, capsys: Captured) -> None:
+    assert monitor.run("audit", "verify") == 2
+    assert capsys.readouterr().err == "The journal is empty: there is nothing to verify.\n"
+    assert monitor.run("journal", "export", "/nowhere/journal.jsonl") == 2
+    assert capsys.readouterr().err == "The file /nowhere/journal.jsonl can't be written: No such file or directory.\n"
 
 
 def worker(monitor: Monitor, *arguments: str) -> "subprocess.Popen[str]":

@@ -67,6 +67,7 @@ def test_the_demo_ends_by_itself_with_the_incident_held_marked_and_covered(short
     assert "How much is marked?  48,200,000,000 JPY" in summary
     assert "Is it covered?       Yes, in full" in summary
     assert "1 page(s)" in summary
+    assert "more_than_holding" not in summary, "the history is taken in order, though it is written while it is read"
     decided = re.search(r"Decided +([\d,]+) of ([\d,]+) withdrawals", summary)
     assert decided is not None
     assert decided[1] == decided[2]

@@ -63,10 +63,12 @@ class Cluster:
         partition: int = 0,
         headers: Sequence[tuple[str, bytes]] = (),
         offset: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> int:
         where = TopicPartition(topic, partition)
         at = self.end(where) if offset is None else offset
-        self.logs[where].append(Record(topic, partition, at, int(time.time() * 1000), key, value, tuple(headers)))
+        told_ms = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
+        self.logs[where].append(Record(topic, partition, at, told_ms, key, value, tuple(headers)))
         self.changed.set()
         return at
 
@@ -135,6 +137,9 @@ class Consumer:
         return self.positions[partition]
 
     def highwater(self, partition: TopicPartition) -> int | None:
+        return self.high.get(partition)
+
+    def last_stable_offset(self, partition: TopicPartition) -> int | None:
         return self.high.get(partition)
 
     def last_poll_timestamp(self, partition: TopicPartition) -> int | None:

@@ -77,5 +77,5 @@ def test_a_detectors_page_waits_for_the_budget_and_what_is_severe_does_not() -> 
     assert found(incidents, "double_payout", "three", bucket) == "page"
     assert found(incidents, "wallet_outflow", "four", bucket) == "notice"
     assert found(incidents, "wallet_outflow", "four", bucket, NOW_MS + HOUR_MS) == "page"  # it asks again, and there is one
-    incidents.changed("incident-one", "mark", None, Standing(1, "JPY", 10_000_000, 10_000_000, 0), NOW_MS, 10_000_000)
+    incidents.changed("incident-one", "mark", None, Standing(1, "JPY", 10_000_000, 10_000_000, 0), NOW_MS)
     assert told(incidents, incidents.by_id["incident-one"], lambda: False) == "page"  # the value makes it severe

@@ -7,7 +7,7 @@ import pytest
 
 from monitor import entries
 from monitor.engine import Engine, GapInJournalError, JournalRefusedError
-from monitor.policy import Asset, Limits, Thresholds
+from monitor.policy import Asset, Layer, Limits, Thresholds
 from monitor.snapshot import decode, encode
 from tests.simulation.journals import PARTITIONS, START_MS, Writer, honest, journal, term
 from tests.unit.story import USUAL, Story, short
@@ -57,6 +57,16 @@ def test_a_term_can_not_take_away_what_the_ledger_stands_on() -> None:
     assert (coverage["base_currency"], coverage["marked_base_amount"]) == ("JPY", "100")
 
 
+def test_layers_that_a_term_gets_wrong_are_refused_and_the_former_stay() -> None:
+    story = Story()
+    wrong = (Layer("reserve", "JPY"), Layer("reserve", "JPY"))
+    told = [record["detail"] for record in story.feed(term(story.now_ms, "term-2", layers=wrong, version=2)) if record.get("what") == "refused"]
+    assert told == ["of the policy: layers.1.layer_id (reserve) is there twice; every layer needs a name of its own."]
+    assert [layer.layer_id for layer in story.engine.state.policy.layers] == ["kind", "reserve"]
+    assert story.engine.state.policy.version == 2
+    assert encode(Engine.thaw(decode(encode(story.engine.freeze()))).freeze()) == encode(story.engine.freeze())
+
+
 def test_a_new_term_and_a_restored_state_decide_alike() -> None:
     lines = journal(honest(seconds=100, rate=30, seed=8, accounts=400), thresholds=Thresholds(young_address_ms=1_000))
     other = term(START_MS + 50_000, "term-1", thresholds=Thresholds(young_address_ms=86_400_000), limits=Limits(pairs=1024))
@@ -101,6 +111,24 @@ def test_layers_are_drawn_on_in_order_and_the_rest_is_uncovered() -> None:
     assert (coverage["exhausted"], coverage["available_base_amount"]) == (True, "0")
     cleared = [record for record in story.tell("withdrawals status=cancelled") if record["topic"] == "coverage"][-1]
     assert (cleared["exhausted"], cleared["available_base_amount"], cleared["marked_base_amount"]) == (False, "800", "0")
+
+
+def test_what_becomes_available_carries_what_stands_uncovered_within_the_same_entry() -> None:
+    story = Story()
+    story.tell("prices price=1000")
+    story.tell("withdrawals status=requested balance_before=0")
+    story.tell("withdrawals status=requested withdrawal_id=other balance_before=0")
+    published = story.tell("reserves layer_id=reserve unit=JPY amount=1500")
+    marks = [record for record in published if record["topic"] == "marks"]
+    assert [(mark["mark_id"], mark["version"], mark["uncovered_base_amount"]) for mark in marks] == [
+        ("withdrawal:w", 2, "0"),
+        ("withdrawal:other", 2, "500"),
+    ]
+    coverage = published[-1]
+    assert (coverage["topic"], coverage["uncovered_base_amount"], coverage["exhausted"]) == ("coverage", "500", True)
+    published = story.tell("withdrawals status=cancelled")
+    states = [(record["mark_id"], record["state"], record["uncovered_base_amount"]) for record in published if record["topic"] == "marks"]
+    assert states == [("withdrawal:w", "cleared", "0"), ("withdrawal:other", "suspected", "0")]
 
 
 def test_a_silent_source_is_blind_and_absence_waits() -> None:

@@ -58,7 +58,7 @@ def test_metrics_promtool_accepts_them() -> None:
 def use_everything(of: Metrics) -> None:
     of.intake_round("withdrawals", 10, {Reason.BAD_JSON: 1}, 4_000)
     of.intake_round_time(0.01)
-    of.intake_sources(4, 12)
+    of.intake_sources(4, 12, 3)
     of.dead_letters("withdrawals", 1)
     of.rewound()
     of.core_owner(owner=True)

@@ -28,7 +28,7 @@ def test_header_says_what_it_is_of(whole: tuple[Engine, bytes]) -> None:
     engine, data = whole
     header = read_header(data)
     assert (header.journal_id, header.next_offset) == (engine.journal_id, engine.next_offset)
-    assert header.previous_sha256 == engine.previous_sha256
+    assert header.previous_sha256 == engine.state.trail.newest_sha256
 
 
 def test_a_restored_engine_freezes_to_the_same_bytes(whole: tuple[Engine, bytes]) -> None:

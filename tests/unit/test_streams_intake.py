@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from monitor.contracts.control import Rewind
 from monitor.contracts.topics import INPUTS, RETRIES
 from monitor.policy import Asset, Policy
+from streams.alignment import IDLE_WAIT_S
 from streams.health import Condition, Health
 from streams.intake import IntakeWorker
 from streams.metrics import Metrics
@@ -149,6 +150,119 @@ async def test_a_position_lost_while_reading_is_reported_too(stage: Stage, clust
     await until(lambda: stage.kinds().count("source-opened") == 2)
     opened = [entry for entry in stage.entries() if entry["kind"] == "source-opened"][1]
     assert (opened["position"], opened["log_start"]) == (9, 9)
+
+
+def sources_of(stage: Stage) -> list[tuple[str, int]]:
+    return [(entry["source"], entry["offset"]) for entry in stage.entries() if "start" in entry]
+
+
+def append(cluster: Cluster, topic: str, *times_ms: int) -> None:
+    """Records of a backlog; whether they can be read as events is all the same to their order."""
+    for time_ms in times_ms:
+        cluster.append(topic, b"{}", b"a", timestamp_ms=time_ms)
+
+
+POSTINGS = TopicPartition("postings", 0)
+
+
+@pytest.mark.parametrize("round_records", [1, 7, 1_000])
+async def test_a_backlog_is_taken_in_the_order_of_its_times(cluster: Cluster, round_records: int) -> None:
+    for partition, first_ms in ((FIRST, 1_000), (SECOND, 1_300), (POSTINGS, 1_500)):
+        for number in range(50):
+            cluster.append(partition.topic, b"{}", b"a", partition.partition, timestamp_ms=first_ms + 1_000 * number)
+    stage = Stage(cluster, records_per_round_max=round_records)
+    await stage.give(FIRST, SECOND, POSTINGS)
+    await until(lambda: len(sources_of(stage)) == 150)
+    assert sources_of(stage) == [(source, number) for number in range(50) for source in ("withdrawals/0", "withdrawals/1", "postings/0")]
+    await until(lambda: cluster.commits.get(("intake", POSTINGS)) is not None and cluster.commits["intake", POSTINGS].offset == 50)
+    assert stage.worker._feed.buffered == 0
+    assert cluster.member("intake").paused_set == set()
+    await stage.end()
+
+
+class Held:
+    """A stage on which the withdrawals of a backlog wait for postings that don't come: their end is known, the fetches don't give them."""
+
+    def __init__(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+        monkeypatch.setattr("streams.alignment.IDLE_WAIT_S", 3_600.0)
+        append(cluster, "withdrawals", *range(1_000, 1_100, 10))
+        append(cluster, "postings", 5_000)
+        self.stage = Stage(cluster, **settings)
+
+    async def begin(self) -> Consumer:
+        consumer = await self.stage.consumer()
+        ready = consumer._ready
+
+        def without_postings(wanted: Any, max_records: int) -> Any:
+            return ready(wanted if self.given else [FIRST], max_records)
+
+        self.given = False
+        consumer._ready = without_postings  # type: ignore[method-assign]
+        await consumer.give([FIRST, POSTINGS])
+        await until(lambda: self.stage.worker._feed.buffered > 0)
+        return consumer
+
+
+async def test_records_wait_for_the_partition_that_may_have_earlier_ones(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(cluster, monkeypatch)
+    consumer = await held.begin()
+    source = held.stage.worker._sources[FIRST]
+    polled_ms = source.polled_ms
+    await until(lambda: source.polled_ms > polled_ms > 0 or bool(held.stage.worker._sources[FIRST].polled_ms), 5)
+    assert sources_of(held.stage) == []
+    assert "withdrawals/0" not in {entry["source"] for entry in held.stage.entries() if entry["kind"] == "progress"}
+    assert consumer.positions[FIRST] == 10 and source.next == 0
+    held.given = True
+    await until(lambda: len(sources_of(held.stage)) == 11)
+    assert sources_of(held.stage)[-1] == ("postings/0", 0)
+    await held.stage.end()
+
+
+async def test_a_full_partition_is_paused_and_read_on_later(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(cluster, monkeypatch, records_per_round_max=4)
+    consumer = await held.begin()
+    await until(lambda: consumer.paused_set == {FIRST})
+    assert consumer.positions[FIRST] == 4
+    held.given = True
+    await until(lambda: len(sources_of(held.stage)) == 11)
+    assert consumer.paused_set == set()
+    await held.stage.end()
+
+
+async def test_what_is_buffered_is_not_committed_and_read_again_by_the_next_owner(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(cluster, monkeypatch)
+    consumer = await held.begin()
+    held.given = True
+    await consumer.give([FIRST])
+    await until(lambda: len(sources_of(held.stage)) == 10)
+    assert held.stage.offsets() == [(number, number) for number in range(10)]
+    await held.stage.end()
+
+
+async def test_what_was_fetched_before_a_position_was_lost_is_taken_first(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(cluster, monkeypatch)
+    await held.begin()
+    cluster.trim("withdrawals", 0, 15)
+    await until(lambda: [entry["why"] for entry in held.stage.entries() if entry["kind"] == "source-opened"] == ["first", "first", "resumed"])
+    assert held.stage.offsets() == [(number, number) for number in range(10)]
+    opened = [entry for entry in held.stage.entries() if entry["kind"] == "source-opened"][-1]
+    assert (opened["position"], opened["log_start"]) == (15, 15)
+    await held.stage.end()
+
+
+async def test_a_rewound_source_delays_nobody(stage: Stage, cluster: Cluster) -> None:
+    append(cluster, "withdrawals", *range(1_000, 2_000, 100))
+    append(cluster, "postings", 5_000)
+    consumer = await stage.give(FIRST, POSTINGS)
+    await until(lambda: len(sources_of(stage)) == 11)
+    ready = consumer._ready
+    consumer._ready = lambda wanted, max_records: ready(wanted or [POSTINGS], max_records)  # type: ignore[method-assign]
+    cluster.append("control", rewind("withdrawals/0", 2))
+    await until(lambda: stage.kinds().count("source-opened") == 3)
+    append(cluster, "postings", 6_000)
+    await until(lambda: ("postings/0", 1) in sources_of(stage), 0.9 * IDLE_WAIT_S)
+    consumer._ready = ready  # type: ignore[method-assign]
+    await until(lambda: len(sources_of(stage)) == 20)
 
 
 async def test_nothing_is_committed_before_it_is_acknowledged(stage: Stage, cluster: Cluster) -> None:
