@@ -329,8 +329,8 @@ class Incidents:
         else:
             self.due_ms.pop(incident.incident_id, None)
 
-    def missed(self, now_ms: int) -> list[tuple[IncidentState, ClockTarget, str, int]]:
-        """Targets missed since it was last asked, each with the kind of alert and by when it was wanted. Asking counts as telling.
+    def missed(self, now_ms: int) -> list[tuple[IncidentState, ClockTarget, str]]:
+        """Targets missed since it was last asked, each with the kind of alert. Asking counts as telling.
 
         Nobody took a severe page: somebody else must be woken. All else is a notice to those who are awake.
         """
@@ -346,7 +346,7 @@ class Incidents:
                 self.counts.missed[due.target] = self.counts.missed.get(due.target, 0) + 1
                 incident.alerts += 1
                 self.counts.alerts[kind] += 1
-                found.append((incident, due.target, kind, due.due_at_ms))
+                found.append((incident, due.target, kind))
             self.dirty[incident_id] = None
             self.clocked(incident)
         return found
