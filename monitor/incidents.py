@@ -166,7 +166,8 @@ class Incidents:
         other.handled(now_ms, "merged", detail)
         incident.handled(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
         self.dirty[incident.incident_id] = None
-        self.due_ms.pop(other.incident_id, None)
+        self.clocked(incident)
+        self.clocked(other)
 
     def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
         """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
