@@ -92,7 +92,7 @@ class Run:
         self.marks: dict[str, str] = {}
 
     def put(self, number: int, keys: tuple[str, ...], at_ms: int, *, marked: bool, rule: str) -> Joined:
-        subject = Subject(f"mark-{number}", f"w{number}", None, "customer", "JPY", 5)
+        subject = Subject(f"mark-{number}", f"w{number % 7}", None, "customer", "JPY", 5)
         finding = Finding(rule, "why", at_ms, keys, None, subject)
         joined = self.incidents.join(finding, START_MS + number, WINDOW_MS, f"incident-{number}", self.limits)
         incident_id = joined.incident.incident_id

@@ -89,6 +89,7 @@ def test_a_finding_that_ties_two_merges_them_and_moves_the_marks() -> None:
     )  # fmt: skip
     small, large = sorted(newest(records).values(), key=lambda one: one.marks)
     assert (small.marks, large.marks) == (1, 2)
+    story.engine = Engine.thaw(decode(encode(story.engine.freeze())))
     merging = told(story, *redirected("w4", account="d", wallet="h1", to="z"))
     after = newest(merging)
     ended, stays = after[small.incident_id], after[large.incident_id]
