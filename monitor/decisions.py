@@ -221,10 +221,10 @@ class Decisions:
         """On a Tick: tell of every target of a clock sheet that was missed, once."""
         state = self.state
         now_ms = state.clock.now_ms
-        for incident, target, kind, due_ms in state.incidents.missed(now_ms):
+        for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
-            late = f"Missed: {target.replace('_', ' ')} was wanted {(now_ms - due_ms) // 60_000} min ago. "
-            self.outbox.put("alerts", incident.incident_id, state.incidents.alert(incident, kind, "clock_missed", now_ms, state.policy, late))
+            late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
+            self.outbox.put("alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, late))
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""

@@ -63,7 +63,8 @@ def summary(told: Facts, now_ms: int, policy: Policy) -> str:
 
 def _sentences(told: Facts, now_ms: int, policy: Policy) -> Iterator[str]:
     yield f"{told.detail}."
-    yield f"{_amounts(told, policy)}, in {told.withdrawals:,} withdrawal(s) of {told.accounts:,} account(s){_places(told)}."
+    counted = f", in {told.withdrawals:,} withdrawal(s) of {told.accounts:,} account(s)" if told.withdrawals else ""
+    yield f"{_amounts(told, policy)}{counted}{_places(told)}."
     quiet_ms = now_ms - told.last_finding_at_ms
     yield "It still goes on." if quiet_ms <= GOING_ON_MS else f"Nothing new for {quiet_ms // 60_000:,} min."
     if told.marked_minor:

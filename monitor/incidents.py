@@ -159,7 +159,8 @@ class Incidents:
         other.handled(now_ms, "merged", detail)
         incident.handled(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
         self.dirty[incident.incident_id] = None
-        self.due_ms.pop(other.incident_id, None)
+        self.clocked(incident)
+        self.clocked(other)
 
     def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
         """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
@@ -318,24 +319,20 @@ class Incidents:
         else:
             self.due_ms.pop(incident.incident_id, None)
 
-    def missed(self, now_ms: int) -> list[tuple[IncidentState, ClockTarget, str, int]]:
-        """Targets missed since it was last asked, each with the kind of alert and by when it was wanted. Asking counts as telling.
-
-        Nobody took a severe page: somebody else must be woken. All else is a notice to those who are awake.
-        """
+    def missed(self, now_ms: int) -> list[tuple[IncidentState, ClockTarget]]:
+        """Targets missed since it was last asked, each a notice. Asking counts as telling."""
         found = []
         for incident_id in sorted((one for one, due_ms in self.due_ms.items() if due_ms <= now_ms), key=lambda one: (self.due_ms[one], one)):
             incident = self.by_id[incident_id]
             for due in incident.due(self.targets):
                 if due.missed or due.due_at_ms > now_ms:
                     continue
-                kind = "page" if due.target == "acknowledged" and incident.severe else "notice"
                 incident.missed.append(due.target)
                 incident.happened(now_ms, "clock_missed", f"{due.target} was wanted by {due.due_at_ms}")
                 self.counts.missed[due.target] = self.counts.missed.get(due.target, 0) + 1
                 incident.alerts += 1
-                self.counts.alerts[kind] += 1
-                found.append((incident, due.target, kind, due.due_at_ms))
+                self.counts.alerts["notice"] += 1
+                found.append((incident, due.target))
             self.dirty[incident_id] = None
             self.clocked(incident)
         return found

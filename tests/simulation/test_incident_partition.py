@@ -14,6 +14,8 @@ from tests.simulation.journals import START_MS, policy
 WINDOW_MS = 1_000_000
 STEPS = 600
 KINDS = ("address", "account", "wallet", "provider", "device", "batch")
+RULES = ("sent_again", "sent_again", "wallet_outflow", "double_payout")
+"""A notice, an opinion that pages, an invariant that starts the clock; none ties a provider by itself."""
 AMPLE = Limits()
 TIGHT = Limits(incidents=40, incident_keys=60, incident_names=50)
 ONE_MARK = Standing(1, "JPY", 5, 5, 0)
@@ -89,9 +91,9 @@ class Run:
         self.findings: dict[str, set[int]] = {}
         self.marks: dict[str, str] = {}
 
-    def put(self, number: int, keys: tuple[str, ...], at_ms: int, *, marked: bool) -> Joined:
-        subject = Subject(f"mark-{number}", f"w{number}", None, "customer", "JPY", 5)
-        finding = Finding("sent_again", "why", at_ms, keys, None, subject)
+    def put(self, number: int, keys: tuple[str, ...], at_ms: int, *, marked: bool, rule: str) -> Joined:
+        subject = Subject(f"mark-{number}", f"w{number % 7}", None, "customer", "JPY", 5)
+        finding = Finding(rule, "why", at_ms, keys, None, subject)
         joined = self.incidents.join(finding, START_MS + number, WINDOW_MS, f"incident-{number}", self.limits)
         incident_id = joined.incident.incident_id
         self.findings.setdefault(incident_id, set()).add(number)
@@ -106,6 +108,7 @@ class Run:
         if marked:
             self.incidents.changed(incident_id, f"mark-{number}", None, ONE_MARK, START_MS)
             self.marks[f"mark-{number}"] = incident_id
+        self.incidents.alert_due(joined.incident, START_MS + number, lambda: number % 2 == 0)
         return joined
 
     def restore(self) -> None:
@@ -142,7 +145,7 @@ def test_same_partition_as_the_naive_one(seed: int, limits: Limits) -> None:
         at_ms = START_MS + number * (5 * WINDOW_MS // STEPS) + rng.choice((0, 0, -WINDOW_MS // 3, -2 * WINDOW_MS))
         keys = tuple(sorted({f"{rng.choice(KINDS)}:{rng.randrange(names)}" for _ in range(rng.choice((1, 1, 1, 2, 3)))}))
         marked = rng.random() < 0.4
-        box, joined = naive.put(number, keys, at_ms), run.put(number, keys, at_ms, marked=marked)
+        box, joined = naive.put(number, keys, at_ms), run.put(number, keys, at_ms, marked=marked, rule=rng.choice(RULES))
         box.marks += marked
         merges += len(joined.merged)
         assert run.findings[joined.incident.incident_id] == box.findings, f"seed {seed}, step {number}"

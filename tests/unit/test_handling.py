@@ -7,7 +7,7 @@ import pytest
 
 from monitor.findings import Finding
 from monitor.handling import Handling
-from monitor.incidents import Incidents
+from monitor.incidents import Incidents, Standing
 from monitor.policy import Limits
 from tests.simulation.journals import START_MS, policy
 
@@ -15,6 +15,7 @@ NOW_MS = START_MS + 60_000
 STEPS = {
     "acknowledged once": "acknowledge aiko -> acknowledged; acknowledge ben -> ! is acknowledged",
     "assigned, which acknowledges it too": "assign ben -> investigating; acknowledge ben -> ! is investigating",
+    "assigned while a closing is proposed": "propose test -> pending_closure; assign ben -> pending_closure",
     "assigned to nobody": "assign '' -> ! no name",
     "the whole way": "acknowledge aiko -> acknowledged; assign ben -> investigating; propose test -> pending_closure; close test -> closed",
     "a proposal taken back": "propose test -> pending_closure; withdraw -> investigating; withdraw -> ! is investigating",
@@ -108,3 +109,21 @@ def test_who_took_one_of_two_in_hand_has_taken_the_whole() -> None:
     stays = found.by_id["i"]
     assert (stays.stage, stays.assignee, stays.clock.acknowledged_at_ms, stays.outcome) == ("investigating", "ben", NOW_MS, None)
     assert stays.clock.first_event_at_ms == START_MS - 500
+
+
+def test_an_assignment_acknowledges_and_a_first_mark_starts_the_other_targets() -> None:
+    found = incidents()
+    assert Handling(found).assign("i", "ben", "aiko", NOW_MS) is None
+    assert (found.by_id["i"].clock.acknowledged_at_ms, found.due_ms) == (NOW_MS, {})
+    found.changed("i", "m", None, Standing(1, "JPY", 5, 5, 0), NOW_MS)
+    assert found.due_ms == {"i": START_MS + 30 * 60_000}
+
+
+def test_an_uncovered_rest_makes_a_notice_a_warning() -> None:
+    found = Incidents(policy())
+    found.join(Finding("repeated_request", "twice", START_MS, ("account:a",)), START_MS, 1_000, "i", Limits())
+    severities = []
+    for name, uncovered_minor in (("m", 0), ("n", 1)):
+        found.changed("i", name, None, Standing(1, "JPY", 5, 5, uncovered_minor), NOW_MS)
+        severities.append(found.by_id["i"].severity)
+    assert severities == ["notice", "warning"]
