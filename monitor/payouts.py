@@ -44,9 +44,9 @@ class Payouts:
         self.requests = requests
         self.wallet_rules = wallet_rules
 
-    def first(self, event: Withdrawal, amount_minor: int) -> Known:
-        """The first picture of a withdrawal. Where events of it could not be read before, its verdict's versions go on."""
-        known, unread = known_from(event, amount_minor), self.state.withdrawals.unread
+    def first(self, event: Withdrawal, amount_minor: int, observation: int = -1) -> Known:
+        """The first picture of a withdrawal; `observation` is its number among what the detectors scored. Where events of it could not be read before, its verdict's versions go on."""
+        known, unread = known_from(event, amount_minor, observation), self.state.withdrawals.unread
         if event.withdrawal_id in unread:
             known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
         if event.tx_id is not None:

@@ -40,7 +40,8 @@ class UsualAmounts:
         if sizes is None or power - ABOVE > sizes.largest:
             return False
         sizes.counts[power] += 1
-        sizes.largest = max(sizes.largest, power)
+        if power > sizes.largest:
+            sizes.largest = power
         return True
 
     def learn(self, asset: str, amount_minor: int) -> None:
