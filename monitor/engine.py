@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -93,6 +94,9 @@ class Judged(msgspec.Struct, gc=False):
     entry: Any  # one of SOURCED; what is done with it depends on its type alone
     seen: Seen
     place: int
+
+
+_entry_of = attrgetter("entry")
 
 
 class Engine:
@@ -275,7 +279,7 @@ class Engine:
         first = scoring.position
         opinions = scoring.score() if scoring.gathered else []
         entries = state.totals.entries
-        for kind, number in Counter([type(judged.entry) for judged in segment]).items():
+        for kind, number in Counter(map(type, map(_entry_of, segment))).items():
             entries[KINDS[kind]] = entries.get(KINDS[kind], 0) + number
         for judged in segment:
             entry = judged.entry

@@ -55,18 +55,16 @@ class Payouts:
 
     def step(self, event: Withdrawal) -> None:
         """A later step of a withdrawal, or a request that came again with another event id."""
-        withdrawal_id = event.withdrawal_id
-        known = self.state.withdrawals.by_id.get(withdrawal_id)
-        if known is None:
+        withdrawal_id, status, withdrawals = event.withdrawal_id, event.status, self.state.withdrawals
+        before = known = withdrawals.by_id.get(withdrawal_id)
+        if known is None or before is None:
             self._never_requested(event)
             return
-        status, withdrawals = event.status, self.state.withdrawals
         paid_to = event.address if event.tag is None else destination(event.address, event.tag)
         tx_id = None if status == "failed" else event.tx_id  # a failed step names the transaction that failed: it pays nothing
         other_tx_id = None
         if tx_id is not None and (tx_id != known.tx_id or known.seen_tx_id is not None):
             other_tx_id = other_transaction(known, tx_id, event.replaces_tx_id)
-        left_before, version_before, stood = known.left, known.version, known.status not in ENDED
         if not agrees(known, event.asset, paid_to, event.amount, other_tx_id):
             payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT, other_tx_id)
             known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
@@ -77,9 +75,9 @@ class Payouts:
             known = self._sent(event, known, [])  # in order, like most
         known = withdrawals.advance(withdrawal_id, known, event)
         if status in ENDED:
-            self._ended(withdrawal_id, known, stood=stood)
-        elif known.left and not left_before and known.verdict == "HOLD":
-            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
+            self._ended(withdrawal_id, known, stood=before.status not in ENDED)
+        elif known.left and not before.left and known.verdict == "HOLD":
+            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != before.version)
         if self.state.outflows.waiting:
             self.explain_waiting(withdrawal_id)
 

@@ -47,14 +47,14 @@ class EventIds:
     def see(self, event: Event) -> Seen:
         """Judge one event and remember it."""
         digest, event_id, young = _digest(event), event.event_id, self.young
-        known = self.old.get(event_id)
+        known = young.get(event_id)
         if known is None:
-            remembered = len(young)
-            known = young.setdefault(event_id, digest)
-            if len(young) > remembered:
-                if len(young) * 2 >= self.limit:
-                    self.old, self.young = young, {}
-                return NEW
+            known = self.old.get(event_id)
+        if known is None:
+            young[event_id] = digest
+            if len(young) * 2 >= self.limit:
+                self.old, self.young = young, {}
+            return NEW
         if known == digest:
             self.repeats += 1
             return REPEAT

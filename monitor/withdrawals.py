@@ -209,10 +209,10 @@ class Withdrawals:
             approved_amount = None if event.amount == known.amount else event.amount
         elif told == "confirmed" and seen_tx_id is None:
             seen_tx_id = event.tx_id
+        step_at_ms = event.occurred_at_ms if event.occurred_at_ms > known.step_at_ms else known.step_at_ms
         known = replace(
             known, status=status, tx_id=tx_id, wallet_id=event.wallet_id or known.wallet_id, provider_id=event.provider_id or known.provider_id,
-            left=known.left or told in LEFT, steps=steps, step_at_ms=max(event.occurred_at_ms, known.step_at_ms),
-            approved_amount=approved_amount, seen_tx_id=seen_tx_id,
+            left=known.left or told in LEFT, steps=steps, step_at_ms=step_at_ms, approved_amount=approved_amount, seen_tx_id=seen_tx_id,
         )  # fmt: skip
         self.by_id[withdrawal_id] = known
         return known
