@@ -204,18 +204,18 @@ class Engine:
 
     def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
         """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
-        state = self.state
+        state, source = self.decisions.state, entry.source
         sources = state.sources
-        judgement = sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
+        judgement = sources.judge(source, entry.start, entry.offset, entry.clock_ms)
         if judgement is not ACCEPTED:
             if judgement is HOLE:
-                self._hole(offset, entry.source)
+                self._hole(offset, source)
             return False
         kind = type(entry)
         if kind is RejectedEntry:
-            sources.remember_digest(entry.source, entry.value_sha256)
+            sources.remember_digest(source, entry.value_sha256)
         else:
-            sources.last_entry[entry.source] = value
+            sources.last_entry[source] = value
         if entry.retry_of is not None and not self._first_retry(entry.retry_of):
             sources.repeats += 1
             return False

@@ -55,7 +55,8 @@ class Payouts:
 
     def step(self, event: Withdrawal) -> None:
         """A later step of a withdrawal, or a request that came again with another event id."""
-        withdrawal_id, status, withdrawals = event.withdrawal_id, event.status, self.state.withdrawals
+        state, withdrawal_id, status, at_ms = self.state, event.withdrawal_id, event.status, event.occurred_at_ms
+        withdrawals = state.withdrawals
         before = known = withdrawals.by_id.get(withdrawal_id)
         if known is None or before is None:
             self._never_requested(event)
@@ -66,10 +67,10 @@ class Payouts:
         if tx_id is not None and (tx_id != known.tx_id or known.seen_tx_id is not None):
             other_tx_id = other_transaction(known, tx_id, event.replaces_tx_id)
         if not agrees(known, event.asset, paid_to, event.amount, other_tx_id):
-            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT, other_tx_id)
+            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, at_ms, status in LEFT, other_tx_id)
             known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
         bit = STEPS[status]
-        if known.steps != bit - 1 or event.occurred_at_ms < known.step_at_ms:
+        if known.steps != bit - 1 or at_ms < known.step_at_ms:
             known = self._sequence(event, known)
         elif bit == BROADCAST:
             known = self._sent(event, known, [])  # in order, like most
@@ -77,8 +78,8 @@ class Payouts:
         if status in ENDED:
             self._ended(withdrawal_id, known, stood=before.status not in ENDED)
         elif known.left and not before.left and known.verdict == "HOLD":
-            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != before.version)
-        if self.state.outflows.waiting:
+            self._too_late(withdrawal_id, known, at_ms, told=known.version != before.version)
+        if state.outflows.waiting:
             self.explain_waiting(withdrawal_id)
 
     def _ended(self, withdrawal_id: str, known: Known, *, stood: bool) -> None:
@@ -106,14 +107,14 @@ class Payouts:
 
     def _sent(self, event: Withdrawal, known: Known, findings: list[Finding]) -> Known:
         """The first step that says that it left: what its wallet's payments are like, and whether the wallet may pay at all."""
-        wallet_id = event.wallet_id or known.wallet_id or ""
-        wallet = self.state.wallets.of(wallet_id, self.state.policy.limits.wallets)
+        wallet_id, wallets = event.wallet_id or known.wallet_id or "", self.state.wallets
+        wallet = wallets.of(wallet_id, self.state.policy.limits.wallets)
         learn(known, wallet)
         amount_minor = known.amount_minor
         if event.amount != known.amount or event.asset != known.asset:
             amount_minor = self.decisions.minor(event.asset, event.amount)
         wallet.flow(event.asset).sent_minor += amount_minor
-        if wallet.frozen_at_ms >= 0 or self.state.wallets.changes:
+        if wallet.frozen_at_ms >= 0 or wallets.changes:
             findings += self.wallet_rules.sent(wallet_id, wallet, event, known, amount_minor)
         return self._found(event.withdrawal_id, known, findings) if findings else known
 

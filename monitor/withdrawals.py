@@ -194,7 +194,7 @@ class Withdrawals:
     def advance(self, withdrawal_id: str, known: Known, event: Withdrawal) -> Known:
         """The picture after a step. A failed one that wasn't seen on chain frees its transaction: the retry is another and no double payout."""
         # Asked for again, it doesn't go back; cancelled, it stays so, and paying it all the same is a deviation.
-        told = event.status
+        told, at_ms, wallet_id, provider_id = event.status, event.occurred_at_ms, event.wallet_id, event.provider_id
         status = known.status if told == "requested" or known.status == "cancelled" else told
         tx_id, steps, approved_amount, seen_tx_id = known.tx_id, known.steps | STEPS[told], known.approved_amount, known.seen_tx_id
         if told == "failed":
@@ -209,10 +209,10 @@ class Withdrawals:
             approved_amount = None if event.amount == known.amount else event.amount
         elif told == "confirmed" and seen_tx_id is None:
             seen_tx_id = event.tx_id
-        step_at_ms = event.occurred_at_ms if event.occurred_at_ms > known.step_at_ms else known.step_at_ms
         known = replace(
-            known, status=status, tx_id=tx_id, wallet_id=event.wallet_id or known.wallet_id, provider_id=event.provider_id or known.provider_id,
-            left=known.left or told in LEFT, steps=steps, step_at_ms=step_at_ms, approved_amount=approved_amount, seen_tx_id=seen_tx_id,
+            known, status=status, tx_id=tx_id, wallet_id=wallet_id or known.wallet_id, provider_id=provider_id or known.provider_id,
+            left=known.left or told in LEFT, steps=steps, step_at_ms=at_ms if at_ms > known.step_at_ms else known.step_at_ms,
+            approved_amount=approved_amount, seen_tx_id=seen_tx_id,
         )  # fmt: skip
         self.by_id[withdrawal_id] = known
         return known
