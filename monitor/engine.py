@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -85,18 +84,12 @@ NOT_REQUESTED, NOT_SCORED = -1, -2
 
 
 class Judged(msgspec.Struct, gc=False):
-    """An accepted entry of the open segment.
-
-    `place`: of a new withdrawal its position among the segment's gathered ones, or NOT_SCORED; of anything else NOT_REQUESTED.
-    """
+    """An accepted entry of the open segment. `place`: a new withdrawal's among those gathered, or NOT_SCORED; of anything else NOT_REQUESTED."""
 
     offset: int
     entry: Any  # one of SOURCED; what is done with it depends on its type alone
     seen: Seen
     place: int
-
-
-_entry_of = attrgetter("entry")
 
 
 class Engine:
@@ -265,7 +258,8 @@ class Engine:
             if withdrawal_id not in self.fresh and withdrawal_id not in state.withdrawals.by_id:
                 place = NOT_SCORED
                 if scope is None:
-                    place = state.scoring.gather(event, facts_of(state, event))
+                    place = len(state.scoring.ids)
+                    state.scoring.gather(event, facts_of(state, event))
         self.fresh.add(withdrawal_id)
         return place
 
@@ -278,9 +272,7 @@ class Engine:
         scoring, events, outbox, clock = state.scoring, self.events, self.outbox, state.clock
         first = scoring.position
         opinions = scoring.score() if scoring.gathered else []
-        entries = state.totals.entries
-        for kind, number in Counter(map(type, map(_entry_of, segment))).items():
-            entries[KINDS[kind]] = entries.get(KINDS[kind], 0) + number
+        self._count(segment)
         for judged in segment:
             entry = judged.entry
             self.failing_offset = outbox.offset = judged.offset
@@ -305,6 +297,11 @@ class Engine:
         self.fresh.clear()
         if scoring.end_block():
             self._end_block()
+
+    def _count(self, segment: list[Judged]) -> None:
+        entries = self.state.totals.entries
+        for kind, number in Counter([type(judged.entry) for judged in segment]).items():
+            entries[KINDS[kind]] = entries.get(KINDS[kind], 0) + number
 
     def _requested(self, judged: Judged, opinions: list[Opinion], first: int) -> None:
         event = judged.entry.event

@@ -75,7 +75,8 @@ class Events:
         """
         amount_minor = self.decisions.minor(event.asset, event.amount)
         known = self.payouts.first(event, amount_minor, observation)
-        findings, watched = self.requests.findings(event, known, amount_minor), ()
+        findings = self.requests.findings(event, known, amount_minor)
+        watched: tuple[ReasonGiven, ...] = ()
         if findings:
             known, findings, watched = self._milder(known, findings)
         if opinion is None:

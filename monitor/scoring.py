@@ -194,13 +194,12 @@ class Scoring:
         """Place of the next observation in the open block."""
         return BLOCK_OBSERVATIONS - self.panel.room
 
-    def gather(self, event: Withdrawal, facts: Facts) -> int:
-        """Put one requested withdrawal into the open run; returns its place there. The amount becomes a float here and for the detectors alone: money stays `int`."""
+    def gather(self, event: Withdrawal, facts: Facts) -> None:
+        """Put one requested withdrawal into the open run. The amount becomes a float here and for the detectors alone: money stays `int`."""
         tables, at_ms, price = self.tables, event.occurred_at_ms, facts.price
         amount = float(event.amount)
         changed_at_ms = event.second_factor_changed_at_ms or 0
-        if facts.security_changed_at_ms > changed_at_ms:
-            changed_at_ms = facts.security_changed_at_ms
+        changed_at_ms = max(changed_at_ms, facts.security_changed_at_ms)
         self.ids.append(event.withdrawal_id)
         self.gathered += _pack(
             at_ms, amount,
@@ -216,7 +215,6 @@ class Scoring:
             NO_ROW if event.provider_id is None else tables["provider"].row(event.provider_id),
             SECOND_FACTOR_PLACES.get(event.second_factor, 0),
         )  # fmt: skip
-        return len(self.ids) - 1
 
     def score(self) -> list[Opinion]:
         """Fold the open run into the detectors: an opinion for each gathered withdrawal, in order."""

@@ -98,8 +98,7 @@ class Sources:
         if start > source.next:
             return HOLE
         source.next = offset + 1
-        if clock_ms > source.seen_ms:
-            source.seen_ms = clock_ms
+        source.seen_ms = max(source.seen_ms, clock_ms)
         quiet_ms = clock_ms - source.event_ms
         if quiet_ms > 0:
             if quiet_ms > source.gap_ms and source.event_ms >= 0:

@@ -40,8 +40,7 @@ class UsualAmounts:
         if sizes is None or power - ABOVE > sizes.largest:
             return False
         sizes.counts[power] += 1
-        if power > sizes.largest:
-            sizes.largest = power
+        sizes.largest = max(sizes.largest, power)
         return True
 
     def learn(self, asset: str, amount_minor: int) -> None:

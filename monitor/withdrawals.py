@@ -211,7 +211,7 @@ class Withdrawals:
             seen_tx_id = event.tx_id
         known = replace(
             known, status=status, tx_id=tx_id, wallet_id=wallet_id or known.wallet_id, provider_id=provider_id or known.provider_id,
-            left=known.left or told in LEFT, steps=steps, step_at_ms=at_ms if at_ms > known.step_at_ms else known.step_at_ms,
+            left=known.left or told in LEFT, steps=steps, step_at_ms=max(known.step_at_ms, at_ms),
             approved_amount=approved_amount, seen_tx_id=seen_tx_id,
         )  # fmt: skip
         self.by_id[withdrawal_id] = known
