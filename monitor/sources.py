@@ -98,12 +98,12 @@ class Sources:
         if start > source.next:
             return HOLE
         source.next = offset + 1
-        source.seen_ms = max(source.seen_ms, clock_ms)
         quiet_ms = clock_ms - source.event_ms
         if quiet_ms > 0:
             if quiet_ms > source.gap_ms and source.event_ms >= 0:
                 source.gap_ms = quiet_ms
             source.event_ms = clock_ms
+            source.seen_ms = max(source.seen_ms, clock_ms)  # never before event_ms, so nothing is missed where that stays
         if source.state == "hole":
             source.state = "open"
         return ACCEPTED
