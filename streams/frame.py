@@ -29,6 +29,7 @@ from streams.core import CoreWorker
 from streams.health import Condition, Health
 from streams.intake import IntakeWorker
 from streams.kafka import Kafka, wait_for_broker
+from streams.memory import map_large_tables
 from streams.metrics import Metrics
 from streams.plug_ins import installed
 from streams.positions import PositionReader
@@ -59,6 +60,7 @@ def run_worker(settings: Settings, role: Role, secrets: Secrets | None = None) -
     """Run a worker until SIGTERM or SIGINT (exit code 0), or until a service must not go on (1). Raises RefusedError for wrong topics."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*COLLECTION_THRESHOLDS)
+    map_large_tables()
     health = Health()
     metrics = Metrics(CollectorRegistry(), health)
     return uvloop.run(serve(settings, role, Kafka(settings.kafka, secrets or Secrets()), metrics, health))
