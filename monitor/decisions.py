@@ -15,7 +15,6 @@ from monitor.incidents import Standing
 from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
-from monitor.reasons import Reason
 from monitor.scoring import Opinion
 from monitor.sources import Notice
 from monitor.state import State
@@ -48,11 +47,11 @@ class Decisions:
         if known is None:
             raise FactRefusedError(f"asset {asset} isn't in the policy of this term")
         minor = parse_amount(amount, known.decimals)
-        if isinstance(minor, Reason):
-            raise FactRefusedError(
-                f"amount {amount} of {asset} has more than the {known.decimals} decimals of this term's policy, or is no amount: {minor}"
-            )
-        return minor
+        if type(minor) is int:
+            return minor
+        raise FactRefusedError(
+            f"amount {amount} of {asset} has more than the {known.decimals} decimals of this term's policy, or is no amount: {minor}"
+        )
 
     def mode(self, reasons: tuple[ReasonGiven, ...]) -> Mode:
         """Enforce if any of the rules that ask for more than CLEAR is in enforce mode."""
@@ -76,10 +75,11 @@ class Decisions:
         now_ms = state.clock.now_ms
         if RANK[kind] < RANK[known.verdict]:
             kind = known.verdict
-        reasons = (reasons + known.reasons)[:REASONS_MAX]
+        reasons = (reasons + known.reasons)[:REASONS_MAX] if known.reasons else reasons[:REASONS_MAX]
         known = msgspec.structs.replace(known, verdict=kind, version=known.version + 1, reasons=reasons)
         state.withdrawals.put(withdrawal_id, known)
-        state.totals.verdicts[kind] = state.totals.verdicts.get(kind, 0) + 1
+        totals = state.totals.verdicts
+        totals[kind] = totals.get(kind, 0) + 1
         verdict = Verdict(
             decided_at_ms=now_ms,
             withdrawal_id=withdrawal_id,

@@ -5,6 +5,7 @@ the detectors score them in one run, then each entry has its effect in order. A 
 block, at a price or a balance, and at every entry that stands for no source record. Called by `streams.core` and `streams.replay`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, get_args
@@ -32,6 +33,7 @@ from monitor.contracts.journal import (
     WithdrawalEntry,
 )  # fmt: skip
 from monitor.contracts.outputs import Audit, Heartbeat
+from monitor.contracts.withdrawals import Withdrawal
 from monitor.coverage import coverage
 from monitor.decisions import Decisions, FactRefusedError
 from monitor.entities import EVICTED_SHARE
@@ -40,10 +42,10 @@ from monitor.facts import facts_of
 from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
 from monitor.picture import picture
-from monitor.repeats import Seen
+from monitor.repeats import CONFLICT, NEW, REPEAT, Seen
 from monitor.scoring import Opinion
 from monitor.snapshot import Frozen, freeze, thaw
-from monitor.sources import Judgement
+from monitor.sources import ACCEPTED, HOLE
 from monitor.state import State
 from monitor.trail import Head, runs
 
@@ -78,17 +80,16 @@ class JournalRefusedError(Exception):
     """The journal can't be folded: it doesn't begin with a term."""
 
 
-NO_PLACE = -1
+NOT_REQUESTED, NOT_SCORED = -1, -2
 
 
 class Judged(msgspec.Struct, gc=False):
-    """An accepted entry of the open segment. `place` is its withdrawal's position among the segment's gathered ones, or NO_PLACE."""
+    """An accepted entry of the open segment. `place`: a new withdrawal's among those gathered, or NOT_SCORED; of anything else NOT_REQUESTED."""
 
     offset: int
     entry: Any  # one of SOURCED; what is done with it depends on its type alone
     seen: Seen
     place: int
-    requested: bool
 
 
 class Engine:
@@ -149,13 +150,14 @@ class Engine:
             raise GapInJournalError(f"the fold stands at offset {self.next_offset} and was given {start}")
         if self._state is None and entries and not _is_term(entries[0]):
             raise JournalRefusedError(NOT_BEGUN)
-        offset = start
+        segment, careful_until, offset = self.segment, self.careful_until, start
         for run in runs(start, entries):
             for value in run:
-                self.failing_offset = self.segment[0].offset if self.segment else offset
+                if not segment:
+                    self.failing_offset = offset
                 self._take(offset, value)
                 offset += 1
-                if offset <= self.careful_until:
+                if offset <= careful_until:
                     self._flush()
             head = self.state.trail.take(offset - len(run), run)
             if head is not None:
@@ -203,18 +205,18 @@ class Engine:
 
     def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
         """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
-        state = self.state
+        state, source = self.decisions.state, entry.source
         sources = state.sources
-        judgement = sources.judge(entry.source, entry.start, entry.offset, entry.clock_ms)
-        if judgement is not Judgement.ACCEPTED:
-            if judgement is Judgement.HOLE:
-                self._hole(offset, entry.source)
+        judgement = sources.judge(source, entry.start, entry.offset, entry.clock_ms)
+        if judgement is not ACCEPTED:
+            if judgement is HOLE:
+                self._hole(offset, source)
             return False
         kind = type(entry)
         if kind is RejectedEntry:
-            sources.remember_digest(entry.source, entry.value_sha256)
+            sources.remember_digest(source, entry.value_sha256)
         else:
-            sources.last_entry[entry.source] = value
+            sources.last_entry[source] = value
         if entry.retry_of is not None and not self._first_retry(entry.retry_of):
             sources.repeats += 1
             return False
@@ -224,16 +226,18 @@ class Engine:
             self.outbox.at(offset)
             self._quarantined(entry, scope)
             return False
-        seen = Seen.NEW if kind is RejectedEntry else state.event_ids.see(entry.event)
-        if seen is Seen.REPEAT:
+        seen = NEW if kind is RejectedEntry else state.event_ids.see(entry.event)
+        if seen is REPEAT:
             return False
         if kind is WithdrawalEntry:
-            return self._gather(offset, entry, seen, scope)
+            place = self._gather(entry.event, scope)
+            self.segment.append(Judged(offset, entry, seen, place))
+            return place >= 0 and state.scoring.room == 0
         if kind is OutflowEntry and entry.time_replaced:
             entry = replace(entry, event=replace(entry.event, occurred_at_ms=entry.clock_ms))
-        if kind is AccountEventEntry and seen is Seen.NEW:
+        if kind is AccountEventEntry and seen is NEW:
             state.security.note(entry.event, state.policy.limits.security_changes)
-        self.segment.append(Judged(offset, entry, seen, NO_PLACE, requested=False))
+        self.segment.append(Judged(offset, entry, seen, NOT_REQUESTED))
         return kind in ENDS_SEGMENT
 
     def _hole(self, offset: int, source: str) -> None:
@@ -254,21 +258,18 @@ class Engine:
                 del retried[old]
         return True
 
-    def _gather(self, offset: int, entry: WithdrawalEntry, seen: Seen, scope: Scope | None) -> bool:
-        """A withdrawal's event; a new withdrawal joins the open run. Says whether that fills the block."""
-        event = entry.event
-        place, requested = NO_PLACE, False
+    def _gather(self, event: Withdrawal, scope: Scope | None) -> int:
+        """A withdrawal's event; a new withdrawal joins the open run. Its place, as `Judged` has it."""
+        place, withdrawal_id = NOT_REQUESTED, event.withdrawal_id
         if event.status == "requested":
             state = self.state
-            withdrawal_id = event.withdrawal_id
             if withdrawal_id not in self.fresh and withdrawal_id not in state.withdrawals.by_id:
-                requested = True
+                place = NOT_SCORED
                 if scope is None:
-                    place = len(state.scoring.gathered)
+                    place = len(state.scoring.ids)
                     state.scoring.gather(event, facts_of(state, event))
-        self.fresh.add(event.withdrawal_id)
-        self.segment.append(Judged(offset, entry, seen, place, requested))
-        return place >= 0 and self.state.scoring.room == 0
+        self.fresh.add(withdrawal_id)
+        return place
 
     def _flush(self) -> None:
         """Second pass: score what was gathered, then let each entry of the segment have its effect, in order."""
@@ -279,7 +280,7 @@ class Engine:
         scoring, events, outbox, clock = state.scoring, self.events, self.outbox, state.clock
         first = scoring.position
         opinions = scoring.score() if scoring.gathered else []
-        entries = state.totals.entries
+        self._count(segment)
         for judged in segment:
             entry = judged.entry
             self.failing_offset = outbox.offset = judged.offset
@@ -287,14 +288,12 @@ class Engine:
             if entry.clock_ms > clock.intake_ms:
                 self._now(entry.clock_ms)
             kind = type(entry)
-            name = KINDS[kind]
-            entries[name] = entries.get(name, 0) + 1
-            if judged.seen is Seen.CONFLICT:
+            if judged.seen is CONFLICT:
                 events.repeat_conflict(entry, entry.event.event_id)
                 if kind not in CHECKED_TWICE:
                     continue
             try:
-                if judged.requested:
+                if judged.place != NOT_REQUESTED:
                     self._requested(judged, opinions, first)
                 elif kind is WithdrawalEntry:
                     events.step(entry.event)
@@ -308,9 +307,14 @@ class Engine:
         if scoring.end_block():
             self._end_block()
 
+    def _count(self, segment: list[Judged]) -> None:
+        entries = self.state.totals.entries
+        for kind, number in Counter([type(judged.entry) for judged in segment]).items():
+            entries[KINDS[kind]] = entries.get(KINDS[kind], 0) + number
+
     def _requested(self, judged: Judged, opinions: list[Opinion], first: int) -> None:
         event = judged.entry.event
-        if judged.place < 0:
+        if judged.place == NOT_SCORED:
             self._quarantined(judged.entry, "detectors")
             self.events.requested(event, None)
             return

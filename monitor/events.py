@@ -74,10 +74,11 @@ class Events:
         `observation` is its number among what the detectors scored.
         """
         amount_minor = self.decisions.minor(event.asset, event.amount)
-        known = msgspec.structs.replace(self.payouts.first(event, amount_minor), observation=observation)
-        told = self.requests.findings(event, known, amount_minor)
-        findings = tuple(finding for finding in told if rule_of(finding.rule).verdict == "HOLD")
-        known, watched = self._milder(known, tuple(finding for finding in told if finding not in findings))
+        known = self.payouts.first(event, amount_minor, observation)
+        findings = self.requests.findings(event, known, amount_minor)
+        watched: tuple[ReasonGiven, ...] = ()
+        if findings:
+            known, findings, watched = self._milder(known, findings)
         if opinion is None:
             reason = ReasonGiven("detectors_failed", "the detectors failed on this withdrawal; a person must look at it")
             known = self.decisions.verdict(event.withdrawal_id, known, "UNSCORED", (reason, *watched), event.occurred_at_ms)
@@ -96,15 +97,16 @@ class Events:
             self.payouts.explain_waiting(event.withdrawal_id)
         return not findings
 
-    def _milder(self, known: Known, findings: tuple[Finding, ...]) -> tuple[Known, tuple[ReasonGiven, ...]]:
-        """Findings that hold nothing: each into its incident, without a mark; those that ask for WATCH as its reasons."""
+    def _milder(self, known: Known, told: tuple[Finding, ...]) -> tuple[Known, tuple[Finding, ...], tuple[ReasonGiven, ...]]:
+        """Findings that hold nothing: each into its incident, without a mark; those that ask for WATCH as its reasons. Gives back the others too."""
+        findings = tuple(finding for finding in told if rule_of(finding.rule).verdict == "HOLD")
         watched = []
-        for finding in findings:
+        for finding in (finding for finding in told if finding not in findings):
             incident_id = self.decisions.finding(msgspec.structs.replace(finding, subject=None))
             if rule_of(finding.rule).verdict == "WATCH":
                 watched.append(ReasonGiven(finding.rule, finding.detail))
                 known = msgspec.structs.replace(known, incident_id=incident_id)
-        return known, tuple(watched)
+        return known, findings, tuple(watched)
 
     def _watch(self, event: Withdrawal, known: Known, opinion: Opinion, watched: tuple[ReasonGiven, ...]) -> Known:
         for finding in self._odd(event, opinion, None):

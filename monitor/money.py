@@ -3,8 +3,6 @@
 Never a float, never `Decimal` (at 28 digits it drops the last unit of large token amounts). Called by `monitor.decode` and the core.
 """
 
-import re
-
 import msgspec
 
 from monitor.reasons import Reason
@@ -16,8 +14,6 @@ AMOUNT_CHARACTERS_MAX = 64
 """As in `contracts.base.Amount`; keeps int() far from its own limit on digits."""
 
 PRICE_DECIMALS_MAX = 18
-
-_decimal_string = re.compile(r"([0-9]+)(?:\.([0-9]+))?").fullmatch
 
 
 class Price(msgspec.Struct, frozen=True, gc=False):
@@ -35,13 +31,13 @@ def parse_amount(text: str, decimals: int) -> int | Reason:
     """
     if type(text) is not str or len(text) > AMOUNT_CHARACTERS_MAX:
         return Reason.BAD_AMOUNT
-    match = _decimal_string(text)
-    if match is None:
+    whole, point, fraction = text.partition(".")
+    digits = whole + fraction
+    if not (digits.isdigit() and digits.isascii()) or (point and not (whole and fraction)):
         return Reason.BAD_AMOUNT
-    whole, fraction = match[1], match[2] or ""
     if len(fraction) > decimals:
         return Reason.AMOUNT_TOO_PRECISE
-    minor = int(whole + fraction.ljust(decimals, "0"))
+    minor = int(digits + "0" * (decimals - len(fraction)))
     return minor if minor <= AMOUNT_MINOR_MAX else Reason.AMOUNT_TOO_LARGE
 
 

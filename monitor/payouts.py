@@ -44,9 +44,9 @@ class Payouts:
         self.requests = requests
         self.wallet_rules = wallet_rules
 
-    def first(self, event: Withdrawal, amount_minor: int) -> Known:
-        """The first picture of a withdrawal. Where events of it could not be read before, its verdict's versions go on."""
-        known, unread = known_from(event, amount_minor), self.state.withdrawals.unread
+    def first(self, event: Withdrawal, amount_minor: int, observation: int = -1) -> Known:
+        """The first picture of a withdrawal; `observation` is its number among what the detectors scored. Where events of it could not be read before, its verdict's versions go on."""
+        known, unread = known_from(event, amount_minor, observation), self.state.withdrawals.unread
         if event.withdrawal_id in unread:
             known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
         if event.tx_id is not None:
@@ -55,32 +55,31 @@ class Payouts:
 
     def step(self, event: Withdrawal) -> None:
         """A later step of a withdrawal, or a request that came again with another event id."""
-        withdrawal_id = event.withdrawal_id
-        known = self.state.withdrawals.by_id.get(withdrawal_id)
-        if known is None:
+        state, withdrawal_id, status, at_ms = self.state, event.withdrawal_id, event.status, event.occurred_at_ms
+        withdrawals = state.withdrawals
+        before = known = withdrawals.by_id.get(withdrawal_id)
+        if known is None or before is None:
             self._never_requested(event)
             return
-        status, withdrawals = event.status, self.state.withdrawals
         paid_to = event.address if event.tag is None else destination(event.address, event.tag)
         tx_id = None if status == "failed" else event.tx_id  # a failed step names the transaction that failed: it pays nothing
         other_tx_id = None
         if tx_id is not None and (tx_id != known.tx_id or known.seen_tx_id is not None):
             other_tx_id = other_transaction(known, tx_id, event.replaces_tx_id)
-        left_before, version_before, stood = known.left, known.version, known.status not in ENDED
         if not agrees(known, event.asset, paid_to, event.amount, other_tx_id):
-            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, event.occurred_at_ms, status in LEFT, other_tx_id)
+            payment = Payment(event.asset, paid_to, event.amount, tx_id, event.wallet_id, at_ms, status in LEFT, other_tx_id)
             known = self._deviates(withdrawal_id, known, payment, self.decisions.minor(event.asset, event.amount))
         bit = STEPS[status]
-        if known.steps != bit - 1 or event.occurred_at_ms < known.step_at_ms:
+        if known.steps != bit - 1 or at_ms < known.step_at_ms:
             known = self._sequence(event, known)
         elif bit == BROADCAST:
             known = self._sent(event, known, [])  # in order, like most
         known = withdrawals.advance(withdrawal_id, known, event)
         if status in ENDED:
-            self._ended(withdrawal_id, known, stood=stood)
-        elif known.left and not left_before and known.verdict == "HOLD":
-            self._too_late(withdrawal_id, known, event.occurred_at_ms, told=known.version != version_before)
-        if self.state.outflows.waiting:
+            self._ended(withdrawal_id, known, stood=before.status not in ENDED)
+        elif known.left and not before.left and known.verdict == "HOLD":
+            self._too_late(withdrawal_id, known, at_ms, told=known.version != before.version)
+        if state.outflows.waiting:
             self.explain_waiting(withdrawal_id)
 
     def _ended(self, withdrawal_id: str, known: Known, *, stood: bool) -> None:
@@ -108,14 +107,14 @@ class Payouts:
 
     def _sent(self, event: Withdrawal, known: Known, findings: list[Finding]) -> Known:
         """The first step that says that it left: what its wallet's payments are like, and whether the wallet may pay at all."""
-        wallet_id = event.wallet_id or known.wallet_id or ""
-        wallet = self.state.wallets.of(wallet_id, self.state.policy.limits.wallets)
+        wallet_id, wallets = event.wallet_id or known.wallet_id or "", self.state.wallets
+        wallet = wallets.of(wallet_id, self.state.policy.limits.wallets)
         learn(known, wallet)
         amount_minor = known.amount_minor
         if event.amount != known.amount or event.asset != known.asset:
             amount_minor = self.decisions.minor(event.asset, event.amount)
         wallet.flow(event.asset).sent_minor += amount_minor
-        if wallet.frozen_at_ms >= 0 or self.state.wallets.changes:
+        if wallet.frozen_at_ms >= 0 or wallets.changes:
             findings += self.wallet_rules.sent(wallet_id, wallet, event, known, amount_minor)
         return self._found(event.withdrawal_id, known, findings) if findings else known
 

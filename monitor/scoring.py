@@ -5,9 +5,11 @@ The bridge to `detectors`: they see rows and numbers only. Decides nothing: `mon
 
 from collections.abc import Mapping
 from ipaddress import ip_network
+from struct import Struct
 from typing import NamedTuple
 from zlib import adler32, crc32
 
+import msgspec
 import numpy as np
 
 from detectors.contract import BLOCK_OBSERVATIONS, KINDS, NO_ROW, OBSERVATION, SECOND_FACTORS, Bools, Floats, Run, Scores
@@ -32,7 +34,11 @@ SHARE_MAX = 1e6
 """A share of a balance that is nearly empty says no more than this."""
 
 
-class Facts(NamedTuple):
+_pack = Struct("=" + "".join({"i8": "q", "i4": "i", "f8": "d"}[OBSERVATION[name].str[1:]] for name in OBSERVATION.names or ())).pack
+"""The bytes of one observation: putting a run together of them takes a third of the time that an array of tuples does."""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """What the core knows of a requested withdrawal beyond its event; 0 or None where it knows nothing.
 
     `wallet_amount`: what its wallet held of the asset by the newest balance, in units of the asset.
@@ -99,7 +105,7 @@ def configured(detector: RiverDetector) -> Entry:
     return river_entry(detector.name, [*steps, Step(detector.estimator, detector.parameters)], detector.target)
 
 
-class Opinion(NamedTuple):
+class Opinion(msgspec.Struct, frozen=True, gc=False):
     """What the detectors say of one withdrawal; `verdict` is the least that they ask for.
 
     `review` says whether a person is asked to look at it, `rank` its place among what went over the budget in the last day, from 1 on.
@@ -148,7 +154,7 @@ class Scoring:
         self.teach: Bools = np.ones(BLOCK_OBSERVATIONS, dtype=np.bool_)
         self.last_run_ms = 0
         self.ready: dict[str, bool] = {}
-        self.gathered: list[tuple[float, ...]] = []
+        self.gathered = bytearray()
         self.ids: list[str] = []
         self._sort_detectors()
         self.gate = Gate(len(self.calibrated))
@@ -187,7 +193,7 @@ class Scoring:
     @property
     def room(self) -> int:
         """Observations that the open block still takes, those gathered counted."""
-        return self.panel.room - len(self.gathered)
+        return self.panel.room - len(self.ids)
 
     @property
     def position(self) -> int:
@@ -198,14 +204,15 @@ class Scoring:
         """Put one requested withdrawal into the open run. The amount becomes a float here and for the detectors alone: money stays `int`."""
         tables, at_ms, price = self.tables, event.occurred_at_ms, facts.price
         amount = float(event.amount)
-        changed_at_ms = max(event.second_factor_changed_at_ms or 0, facts.security_changed_at_ms)
+        changed_at_ms = event.second_factor_changed_at_ms or 0
+        changed_at_ms = max(changed_at_ms, facts.security_changed_at_ms)
         self.ids.append(event.withdrawal_id)
-        self.gathered.append((
+        self.gathered += _pack(
             at_ms, amount,
             amount * (price.price_scaled / price.scale) if price is not None else NAN,
             NAN if event.balance_before is None else share(amount, float(event.balance_before)),
             NAN if facts.wallet_amount is None else share(amount, facts.wallet_amount),
-            max(at_ms - changed_at_ms, 0) if changed_at_ms > 0 else -1,
+            -1 if changed_at_ms <= 0 else at_ms - changed_at_ms if at_ms > changed_at_ms else 0,
             digest(event.device_id), digest(network_of(event.ip)), digest(event.country), digest(event.api_key_id), digest(event.batch_id),
             tables["account"].row(event.account_id),
             tables["address"].row(destination(event.address, event.tag)),
@@ -213,12 +220,12 @@ class Scoring:
             NO_ROW if event.wallet_id is None else tables["wallet"].row(event.wallet_id),
             NO_ROW if event.provider_id is None else tables["provider"].row(event.provider_id),
             SECOND_FACTOR_PLACES.get(event.second_factor, 0),
-        ))  # fmt: skip
+        )  # fmt: skip
 
     def score(self) -> list[Opinion]:
         """Fold the open run into the detectors: an opinion for each gathered withdrawal, in order."""
-        run: Run = np.array(self.gathered, OBSERVATION)
-        self.gathered.clear()
+        run: Run = np.frombuffer(self.gathered, OBSERVATION)
+        self.gathered = bytearray()
         self.panel.reserve({kind: len(table.names) for kind, table in self.tables.items()})
         for kind in KINDS:
             self.tables[kind].touch(run[kind], self.blocks)

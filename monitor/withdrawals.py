@@ -66,13 +66,13 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     internal: bool = False
 
 
-def known_from(event: Withdrawal, amount_minor: int) -> Known:
-    """What the first event of a withdrawal tells. If it isn't the request, nobody knows which steps came before."""
+def known_from(event: Withdrawal, amount_minor: int, observation: int) -> Known:
+    """What the first event of a withdrawal tells; `observation` as `Known` has it. If it isn't the request, nobody knows which steps came before."""
     steps = REQUESTED if event.status == "requested" else STEPS[event.status] | EXCUSED
     return Known(
         event.account_id, event.asset, event.amount, destination(event.address, event.tag), event.status, event.owner,
         event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT, steps=steps,
-        step_at_ms=event.occurred_at_ms, amount_minor=amount_minor,
+        step_at_ms=event.occurred_at_ms, amount_minor=amount_minor, observation=observation,
     )  # fmt: skip
 
 
@@ -194,9 +194,10 @@ class Withdrawals:
     def advance(self, withdrawal_id: str, known: Known, event: Withdrawal) -> Known:
         """The picture after a step. A failed one that wasn't seen on chain frees its transaction: the retry is another and no double payout."""
         # Asked for again, it doesn't go back; cancelled, it stays so, and paying it all the same is a deviation.
-        status = known.status if event.status == "requested" or known.status == "cancelled" else event.status
-        tx_id, steps, approved_amount, seen_tx_id = known.tx_id, known.steps | STEPS[event.status], known.approved_amount, known.seen_tx_id
-        if event.status == "failed":
+        told, at_ms, wallet_id, provider_id = event.status, event.occurred_at_ms, event.wallet_id, event.provider_id
+        status = known.status if told == "requested" or known.status == "cancelled" else told
+        tx_id, steps, approved_amount, seen_tx_id = known.tx_id, known.steps | STEPS[told], known.approved_amount, known.seen_tx_id
+        if told == "failed":
             steps |= EXCUSED
             if known.on_chain_minor == 0:
                 self.unlink(withdrawal_id, known)
@@ -204,18 +205,17 @@ class Withdrawals:
         elif event.tx_id is not None and event.tx_id != tx_id:
             tx_id = event.tx_id
             known = self.link(withdrawal_id, known, tx_id, known.destination)
-        if event.status == "approved":
+        if told == "approved":
             approved_amount = None if event.amount == known.amount else event.amount
-        elif event.status == "confirmed" and seen_tx_id is None:
+        elif told == "confirmed" and seen_tx_id is None:
             seen_tx_id = event.tx_id
-        after = Known(
-            known.account_id, known.asset, known.amount, known.destination, status, known.owner, known.occurred_at_ms, tx_id,
-            event.wallet_id or known.wallet_id, event.provider_id or known.provider_id, known.verdict, known.version, known.reasons,
-            known.incident_id, known.left or event.status in LEFT, known.on_chain_minor, known.payments, known.observation, steps,
-            max(event.occurred_at_ms, known.step_at_ms), known.amount_minor, approved_amount, seen_tx_id, known.internal,
+        known = replace(
+            known, status=status, tx_id=tx_id, wallet_id=wallet_id or known.wallet_id, provider_id=provider_id or known.provider_id,
+            left=known.left or told in LEFT, steps=steps, step_at_ms=max(known.step_at_ms, at_ms),
+            approved_amount=approved_amount, seen_tx_id=seen_tx_id,
         )  # fmt: skip
-        self.by_id[withdrawal_id] = after
-        return after
+        self.by_id[withdrawal_id] = known
+        return known
 
     def evict(self, limit: int) -> None:
         """Over the limit, those requested first go: a share at once, since finding a dict's first key takes as long as it has lost keys before."""

@@ -30,6 +30,7 @@ from streams.head_signer import HeadSigner, head_signer
 from streams.health import Condition, Health
 from streams.intake import IntakeWorker
 from streams.kafka import Kafka, wait_for_broker
+from streams.memory import map_large_tables
 from streams.metrics import Metrics
 from streams.plug_ins import installed
 from streams.positions import PositionReader
@@ -60,6 +61,7 @@ def run_worker(settings: Settings, role: Role, secrets: Secrets | None = None) -
     """Run a worker until SIGTERM or SIGINT (exit code 0), or until a service must not go on (1). Raises RefusedError for wrong topics or keys."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*COLLECTION_THRESHOLDS)
+    map_large_tables()
     health = Health()
     metrics = Metrics(CollectorRegistry(), health)
     secrets = secrets or Secrets()

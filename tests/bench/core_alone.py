@@ -29,6 +29,7 @@ from monitor.intake import Intake
 from monitor.policy import Policy
 from monitor.snapshot import encode
 from monitor.version import ENGINE_VERSION
+from streams.memory import map_large_tables
 from tests.bench.traffic import CYCLE_RECORDS, Record, Traffic
 from tests.bench.workload import ADDRESSES_PER_ACCOUNT, PARTITIONS, WITHDRAWAL_INTERVAL_MS, configuration, settings
 
@@ -225,5 +226,6 @@ if __name__ == "__main__":
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
+    map_large_tables()  # as the workers do
     outcome = memory(arguments.accounts) if arguments.memory else speed(arguments.accounts, arguments.records, arguments.profile)
     sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
