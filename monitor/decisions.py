@@ -3,11 +3,13 @@
 An auditor reads this file first. Changes `monitor.state`; called by `monitor.events` and `monitor.engine`.
 """
 
+from typing import Literal
+
 import msgspec
 
 from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
-from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
+from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
 from monitor.marks import MarkState
@@ -37,6 +39,10 @@ class Decisions:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self.state = state
         self.outbox = outbox
+        self.moved = False
+        """Whether marks or layers changed since levels were looked at."""
+        self.moved_by: str | None = None
+        """The incident of the newest mark that did."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -180,9 +186,32 @@ class Decisions:
             self._tell(mark.incident_id)
 
     def _publish_mark(self, mark: MarkState) -> None:
-        state, now_ms = self.state, self.state.clock.now_ms
-        self.outbox.put("marks", mark.subject.mark_id, mark_record(state.marks, mark, now_ms))
-        self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", (mark.subject.asset,)))
+        self.outbox.put("marks", mark.subject.mark_id, mark_record(self.state.marks, mark, self.state.clock.now_ms))
+        self.reserve_moved(mark.subject.asset, mark.incident_id)
+
+    def reserve_moved(self, asset: str, incident_id: str | None) -> None:
+        """Marks or layers changed, by an incident's mark or by funding: publish coverage of the asset and in total."""
+        self.moved, self.moved_by = True, incident_id
+        self.outbox.put("coverage", None, coverage(self.state, "changed", (asset,)))
+
+    def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
+        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did."""
+        state = self.state
+        state.totals.findings[rule] = state.totals.findings.get(rule, 0) + 1
+        severity = rule_of(rule).severity
+        kind: Literal["page", "notice"] = "page" if severity == "critical" else "notice"
+        state.incidents.alerts[kind] += 1
+        alert = Alert(
+            decided_at_ms=state.clock.now_ms,
+            alert_id=f"level-{self.outbox.offset}-{self.outbox.index}",
+            incident_id=incident_id,
+            kind=kind,
+            severity=severity,
+            title=rule_of(rule).title,
+            summary=detail,
+            policy_version=state.policy.version,
+        )
+        self.outbox.put("alerts", incident_id or measure, alert)
 
     def publish_incident(self, incident_id: str) -> None:
         """Publish an incident's next version."""
@@ -225,9 +254,10 @@ class Decisions:
         self._count(mark.incident_id, before, mark)
         self._publish_mark(mark)
 
-    def reprice(self, asset: str) -> None:
-        """A price of an asset came: marks that had none, or a stale one, are valued now."""
+    def priced(self, asset: str) -> None:
+        """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""
         state = self.state
+        state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:
             return
         for before, mark in state.marks.reprice(asset, state.clock.now_ms):

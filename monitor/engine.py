@@ -52,8 +52,6 @@ __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 Scope = Literal["detectors", "entry"]
 KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*get_args(EventEntry), RejectedEntry)}
 SOURCED = frozenset(KINDS)
-CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
-"""Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
 ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
 """What these tell is gathered with the requests after them, or learnt before those are scored, so it must have had its effect before. Account events only leave a fact that
 nothing else reads: it is taken in the first pass, and cuts nothing."""
@@ -282,10 +280,8 @@ class Engine:
             kind = type(entry)
             name = KINDS[kind]
             entries[name] = entries.get(name, 0) + 1
-            if judged.seen is Seen.CONFLICT:
-                events.repeat_conflict(entry, entry.event.event_id)
-                if kind not in CHECKED_TWICE:
-                    continue
+            if judged.seen is Seen.CONFLICT and not events.repeat_conflict(entry, entry.event.event_id):
+                continue
             try:
                 if judged.requested:
                     self._requested(judged, opinions, first)
@@ -295,6 +291,8 @@ class Engine:
                     events.handlers[kind](entry)
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
+            if self.decisions.moved:
+                events.levels.settle()
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():
@@ -356,9 +354,10 @@ class Engine:
         for notice in state.sources.silences(clock.now_ms, state.policy.silent_factor, state.partitions):
             self.decisions.notice(notice)
         self.events.judge_absence()
+        self.events.levels.tick()
         for incident_id in list(state.incidents.dirty):
             self.decisions.publish_incident(incident_id)
-        self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))
+        self.outbox.put("coverage", None, coverage(state, "whole"))
         self.outbox.put("verdicts", None, Heartbeat(decided_at_ms=clock.now_ms, term=state.term, journal_offset=self.outbox.offset))
 
     def _quarantined(self, entry: Sourced, scope: Scope) -> None:

@@ -14,18 +14,11 @@ from monitor.contracts.base import Cause
 from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.policy import Policy
+from monitor.prices import PriceStanding, PriceState, PriceTaken, confirms, jumps
 from monitor.reserve import Part, Reserve
 
 LN2 = 0.6931471805599453
 MINUTE_MS = 60_000
-
-
-class PriceState(msgspec.Struct, frozen=True):
-    """The newest price of an asset as it came: base currency per unit."""
-
-    text: str
-    source: str
-    at_ms: int
 
 
 class MarkState(msgspec.Struct, frozen=True):
@@ -75,6 +68,7 @@ class Marks:
         self.by_id: dict[str, MarkState] = {}
         self.prices: dict[str, PriceState] = {}
         self.scaled: dict[str, money.Price] = {}
+        self.jumped: dict[str, PriceState] = {}
         self.sums: dict[str, AssetSums] = {}
         self.total = AssetSums()
         self.unpriced: dict[str, None] = {}
@@ -92,13 +86,47 @@ class Marks:
         """Decimals of an asset or of the base currency."""
         return self.policy.assets[unit].decimals
 
-    def set_price(self, asset: str, text: str, source: str, at_ms: int) -> None:
-        """The newest price of an asset; older ones than the known are left out."""
-        known = self.prices.get(asset)
+    def set_price(self, asset: str, text: str, source: str, at_ms: int) -> PriceTaken:
+        """The newest price of an asset; older ones than the known are left out.
+
+        One that jumps waits for the next: the price before it stands until a later one is near one of the two.
+        """
+        known, waiting = self.prices.get(asset), self.jumped.get(asset)
         price = money.parse_price(text)
-        if isinstance(price, money.Price) and (known is None or at_ms >= known.at_ms):
-            self.prices[asset] = PriceState(text, source, at_ms)
-            self.scaled[asset] = price
+        newest = waiting or known
+        if not isinstance(price, money.Price) or (newest is not None and at_ms < newest.at_ms):
+            return "left_out"
+        told, percent = PriceState(text, source, at_ms), self.policy.price_jump_percent
+        if known is not None and jumps(self.scaled[asset], price, percent) and not confirms(waiting, told, price, percent):
+            self.jumped[asset] = told
+            return "waits"
+        self._take_price(asset, told, price)
+        return "taken"
+
+    def confirm_price(self, asset: str) -> bool:
+        """A person says that the price that jumped is right; False where none waits."""
+        told = self.jumped.get(asset)
+        price = None if told is None else money.parse_price(told.text)
+        if told is None or not isinstance(price, money.Price):
+            return False
+        self._take_price(asset, told, price)
+        return True
+
+    def _take_price(self, asset: str, told: PriceState, price: money.Price) -> None:
+        self.jumped.pop(asset, None)
+        self.prices[asset] = told
+        self.scaled[asset] = price
+
+    def price_standing(self, asset: str, now_ms: int) -> PriceStanding:
+        """How far the price of an asset can be relied on now."""
+        known = self.prices.get(asset)
+        if asset == self.policy.base_currency:
+            return "fresh"
+        if known is None:
+            return "missing"
+        if asset in self.jumped:
+            return "jumped"
+        return "stale" if now_ms - known.at_ms > self.policy.price_stale_after_ms else "fresh"
 
     def value(self, asset: str, amount_minor: int) -> int | None:
         """The value of an amount in minor units of the base currency, rounded up; None while no price is known."""
@@ -129,8 +157,8 @@ class Marks:
 
     def _held(self, subject: Subject, cause: Cause, incident_id: str, version: int, now_ms: int) -> MarkState:
         price = self.prices.get(subject.asset)
-        if price is not None and now_ms - price.at_ms > self.policy.price_stale_after_ms:
-            price = None  # a loss isn't valued at a price of another day; the next price values it
+        if price is not None and self.price_standing(subject.asset, now_ms) != "fresh":
+            price = None  # a loss isn't valued at a price of another day or at one that is doubted; the next price values it
         has_value = price is not None or subject.asset == self.policy.base_currency
         base = self.value(subject.asset, subject.amount_minor) if has_value else None
         parts, uncovered = self.reserve.hold(subject.asset, subject.amount_minor, base, cause, subject.owner)

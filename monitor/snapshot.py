@@ -16,17 +16,18 @@ import numpy.typing as npt
 from detectors.registry import PlugIns, none_installed
 from monitor.budget import Bucket, Overflow, Review
 from monitor.doubts import Doubt
-from monitor.held import WalletBalance
+from monitor.exposure import WalletBalance
 from monitor.holdings import HoldingState
 from monitor.incidents import IncidentState
 from monitor.labels import Label
-from monitor.marks import AssetSums, Drain, MarkState, PriceState
+from monitor.marks import AssetSums, Drain, MarkState
 from monitor.outflows import Waiting
 from monitor.policy import Policy
 from monitor.repeated import Asked
 from monitor.reserve import LayerState
+from monitor.small_facts import SmallFacts, restore_small_facts, small_facts
 from monitor.sources import Source
-from monitor.state import Clock, Provider, State, Totals
+from monitor.state import Clock, State, Totals
 from monitor.usual_amounts import Sizes
 from monitor.version import ENGINE_VERSION
 from monitor.wallets import Wallet
@@ -75,7 +76,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     held_complete: bool
     held_overflown: bool
     layers: dict[str, LayerState]
-    prices: dict[str, PriceState]
+    facts: SmallFacts
     sums: dict[str, AssetSums]
     total: AssetSums
     drain: Drain
@@ -84,7 +85,6 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     incident_evicted: int
     dirty: list[str]
     withdrawal_evicted: int
-    providers: dict[str, Provider]
     rejected_at_ms: list[int]
     blocks: int
     last_run_ms: int
@@ -189,7 +189,7 @@ def _small(state: State) -> Small:
         held_complete=state.held.complete,
         held_overflown=state.held.overflown,
         layers=marks.reserve.layers,
-        prices=marks.prices,
+        facts=small_facts(state),
         sums=marks.sums,
         total=marks.total,
         drain=marks.drain,
@@ -198,7 +198,6 @@ def _small(state: State) -> Small:
         incident_evicted=state.incidents.evicted,
         dirty=list(state.incidents.dirty),
         withdrawal_evicted=state.withdrawals.evicted,
-        providers=state.providers,
         rejected_at_ms=state.rejected_at_ms,
         blocks=scoring.blocks,
         last_run_ms=scoring.last_run_ms,
@@ -247,12 +246,11 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
         state.outflows.wait(waiting.outflow, waiting.due_ms, len(columns["waiting"]))
     held = state.held
     for key, balance in zip(columns["held.key"], columns["held.balance"], strict=True):
-        held.balances[key] = balance
-        asset = key.rpartition(" ")[2]
-        held.totals[asset] = held.totals.get(asset, 0) + balance.amount_minor
+        wallet_id, _, asset = key.rpartition(" ")
+        held.set_balance(wallet_id, asset, balance, len(columns["held.key"]))
     held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
-    state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
+    state.rejected_at_ms = small.rejected_at_ms
     _thaw_facts(state, small, columns)
     _thaw_marks(state, small, columns)
     _thaw_scoring(state, small, columns, arrays)
@@ -280,8 +278,7 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     marks, incidents = state.marks, state.incidents
     marks.reserve.layers = small.layers
     marks.configure(small.policy)
-    for asset, price in small.prices.items():
-        marks.set_price(asset, price.text, price.source, price.at_ms)
+    restore_small_facts(state, small.facts)
     marks.by_id = {mark.subject.mark_id: mark for mark in columns["marks"]}
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
