@@ -148,7 +148,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """None until a term has given the layers."""
     risk: RiskFigures | None = None
     levels: dict[str, int] = {}
-    """The worst level of each measure of coverage that is crossed; 100 for an asset that falls short of its guarantee."""
+    """The worst level of each measure of coverage that is crossed; 1 for an asset that falls short of its guarantee."""
     providers: dict[str, int] = {}
     """Providers in the registry, by standing."""
     layers: dict[str, LayerFigures] = {}

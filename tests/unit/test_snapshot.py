@@ -44,7 +44,7 @@ def test_a_restored_engine_freezes_to_the_same_bytes(whole: tuple[Engine, bytes]
         (lambda data: data[: len(data) // 2], "checksum"),
         (lambda data: data[:400] + bytes([data[400] ^ 1]) + data[401:], "checksum"),
         (lambda data: b"PK" + data[2:], "isn't a snapshot"),
-        (lambda data: sealed(data.replace(b'"format":2', b'"format":3')), "format 3"),
+        (lambda data: sealed(data.replace(b'"format":3', b'"format":4')), "format 4"),
         (lambda data: sealed(data.replace(b'"engine_version":"', b'"engine_version":"x')), "can't be read|engine version"),
         (lambda data: sealed(data[: len(MAGIC)] + (1 << 40).to_bytes(LENGTH_BYTES, "big") + data[len(MAGIC) + LENGTH_BYTES :]), "can't be read"),
     ],
