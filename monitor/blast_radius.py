@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from monitor.headroom import THEFT, headroom
+from monitor.headroom import THEFT, headrooms
 from monitor.money import print_amount
 from monitor.state import Provider, State
 from monitor.withdrawals import ENDED
@@ -106,7 +106,7 @@ def blast_radius(state: State, provider_id: str) -> BlastRadius:
         hot_base_amount=money(hot.base_minor()),
         customers_base_amount=money(customers.base_minor()),
         all_base_amount=money(everything.base_minor()),
-        headroom_base_amount=money(headroom(marks, THEFT).total(marks)),
+        headroom_base_amount=money(headrooms(marks)[THEFT].total()),
         uncovered_base_amount=money(uncovered),
         marks=len(standing),
         mark_ids=tuple(list(standing)[:NAMED_MAX]),
@@ -161,6 +161,6 @@ def _wallets(state: State, provider_id: str, known: Provider | None, sums: tuple
 
 def _uncovered(state: State, customers: _Sums) -> int:
     """What the reserve wouldn't carry if all of customers' in its wallets were taken: each asset in kind first, the rest in money."""
-    marks, room = state.marks, headroom(state.marks, THEFT)
+    marks, room = state.marks, headrooms(state.marks)[THEFT]
     rest = sum(marks.value(asset, max(0, minor - room.kind_minor.get(asset, 0))) or 0 for asset, minor in customers.by_asset.items())
     return max(0, rest - room.money_minor)

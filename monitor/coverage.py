@@ -4,18 +4,21 @@ Called by `monitor.engine` after an entry that changed marks or layers, and on e
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark, WalletAtRisk
 from monitor.exposure import AssetExposure
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures, RiskFigures
-from monitor.headroom import CAUSES, NOTHING, THEFT, Headroom, Kept, at_risk, headroom, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
+from monitor.headroom import NOTHING, THEFT, Headroom, Kept, at_risk, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
 from monitor.marks import AssetSums, Marks, MarkState
 from monitor.money import print_amount
 from monitor.state import State
 
 UNMARKED = AssetSums()
+printed = lru_cache(maxsize=4_096)(print_amount)
+"""Most figures of a record are those of the record before it."""
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
@@ -46,12 +49,12 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
     marks, now_ms = state.marks, state.clock.now_ms
     base = marks.policy.base_currency
     totals, exposure, kept = figures(marks, now_ms), state.held.exposure, kept_in_kind(marks)
-    left = {cause: headroom(marks, cause) for cause in CAUSES}
+    left = headrooms(marks)
     names = sorted({*marks.sums, *exposure.by_asset, *kept} if scope == "whole" else set(assets))
     share = hundredths_of_percent(exposure.hot_base_minor, exposure.customers_base_minor) if state.held.whole else None
 
     def money(amount_minor: int) -> str:
-        return print_amount(amount_minor, marks.decimals(base))
+        return printed(amount_minor, marks.decimals(base))
 
     return Coverage(
         decided_at_ms=now_ms,
@@ -66,10 +69,10 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
         uncovered_base_amount=money(totals.uncovered_base_minor),
         at_least=totals.at_least,
         exhausted=totals.exhausted,
-        headroom_base_amount={cause: money(room.total(marks)) for cause, room in left.items()},
+        headroom_base_amount={cause: money(room.total()) for cause, room in left.items()},
         customers_base_amount=money(exposure.customers_base_minor),
         hot_base_amount=money(exposure.hot_base_minor),
-        hot_share_percent=None if share is None else print_amount(share, 2),
+        hot_share_percent=None if share is None else printed(share, 2),
         hot_wallets=_hot_wallets(state, scope, names, left[THEFT]),
         drain_base_amount_per_minute=money(totals.drain_base_minor_per_minute),
         seconds_to_exhaustion=totals.seconds_to_exhaustion,
@@ -80,7 +83,7 @@ def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
     layer = marks.reserve.layers[layer_id]
     decimals = marks.decimals(layer.unit)
     amounts = (layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor)
-    return LayerCoverage(layer_id, layer.unit, *(print_amount(amount, decimals) for amount in amounts))
+    return LayerCoverage(layer_id, layer.unit, *(printed(amount, decimals) for amount in amounts))
 
 
 def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) -> AssetCoverage:
@@ -89,17 +92,17 @@ def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) ->
     decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.get(asset)
     return AssetCoverage(
         asset=asset,
-        marked=print_amount(sums.marked_minor, decimals),
-        marked_base_amount=print_amount(sums.marked_base_minor, base_decimals),
-        uncovered_base_amount=print_amount(sums.uncovered_base_minor, base_decimals),
-        unpriced=print_amount(sums.unpriced_minor, decimals),
-        available=print_amount(kept.available_minor, decimals),
-        held=print_amount(kept.held_minor, decimals),
-        paid=print_amount(kept.paid_minor, decimals),
-        headroom_base_amount={cause: print_amount(room.of(marks, asset), base_decimals) for cause, room in left.items()},
-        customers=print_amount(exposure.customers_minor, decimals),
-        customers_hot=print_amount(exposure.hot_minor, decimals),
-        guarantee_shortfall=print_amount(_shortfall(marks, asset, exposure, kept), decimals),
+        marked=printed(sums.marked_minor, decimals),
+        marked_base_amount=printed(sums.marked_base_minor, base_decimals),
+        uncovered_base_amount=printed(sums.uncovered_base_minor, base_decimals),
+        unpriced=printed(sums.unpriced_minor, decimals),
+        available=printed(kept.available_minor, decimals),
+        held=printed(kept.held_minor, decimals),
+        paid=printed(kept.paid_minor, decimals),
+        headroom_base_amount={cause: printed(room.of(asset), base_decimals) for cause, room in left.items()},
+        customers=printed(exposure.customers_minor, decimals),
+        customers_hot=printed(exposure.hot_minor, decimals),
+        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, kept), decimals),
         price=None if price is None else price.text,
         price_standing=marks.price_standing(asset, state.clock.now_ms),
     )
@@ -115,16 +118,16 @@ def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[
     if scope == "whole":
         wallets = most_at_risk(marks, held.exposure, carries)
     else:
-        wallets = [wallet for asset in assets for wallet in at_risk(marks, held.exposure, asset, carries)]
+        wallets = [wallet for asset in assets for wallet in at_risk(marks, held.exposure, asset, carries, 1)]
     base_decimals = marks.decimals(marks.policy.base_currency)
     return tuple(
         WalletAtRisk(
             wallet.wallet_id,
             held.balances[f"{wallet.wallet_id} {wallet.asset}"].provider_id,
             wallet.asset,
-            print_amount(wallet.amount_minor, marks.decimals(wallet.asset)),
-            print_amount(wallet.base_minor, base_decimals),
-            print_amount(wallet.uncovered_base_minor, base_decimals),
+            printed(wallet.amount_minor, marks.decimals(wallet.asset)),
+            printed(wallet.base_minor, base_decimals),
+            printed(wallet.uncovered_base_minor, base_decimals),
         )
         for wallet in wallets
     )
@@ -133,10 +136,10 @@ def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[
 def risk_figures(state: State) -> RiskFigures:
     """What is at risk in hot wallets, for gauges."""
     marks, exposure = state.marks, state.held.exposure
-    left = {cause: headroom(marks, cause) for cause in CAUSES}
+    left = headrooms(marks)
     wallets = most_at_risk(marks, exposure, left[THEFT])
     return RiskFigures(
-        headroom_base_minor={cause: room.total(marks) for cause, room in left.items()},
+        headroom_base_minor={cause: room.total() for cause, room in left.items()},
         customers_base_minor=exposure.customers_base_minor,
         hot_base_minor=exposure.hot_base_minor,
         largest_wallet_base_minor=max((wallet.base_minor for wallet in wallets), default=0),

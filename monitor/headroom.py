@@ -6,6 +6,8 @@ Pure figures in integers over the layers, prices and exposure; changes nothing. 
 
 from typing import NamedTuple, get_args
 
+import msgspec
+
 from monitor.contracts.base import Cause
 from monitor.exposure import AssetExposure, Exposure
 from monitor.marks import Marks
@@ -17,46 +19,53 @@ THEFT: Cause = "unauthorized_access"
 NOTHING = AssetExposure()
 
 
-class Headroom(NamedTuple):
-    """What a customers' loss of one cause could still draw on: money (base currency), and by asset in kind; in minor units.
+class Headroom(msgspec.Struct):
+    """What a customers' loss of one cause could still draw on, in minor units: money (base currency), and by asset in kind with its value.
 
-    `money_set_aside_minor` and `kind_set_aside_minor`: the same with what is held and paid of those layers.
+    Each layer in kind counts at the newest price, rounded up; without a price as nothing.
     """
 
-    money_minor: int
-    kind_minor: dict[str, int]
-    money_set_aside_minor: int
-    kind_set_aside_minor: dict[str, int]
+    money_minor: int = 0
+    kind_minor: dict[str, int] = {}
+    kind_base_minor: dict[str, int] = {}
 
-    def total(self, marks: Marks) -> int:
-        """All of it in the base currency; an asset without a price counts as nothing."""
-        return self.money_minor + sum(marks.value(asset, minor) or 0 for asset, minor in self.kind_minor.items())
+    def total(self) -> int:
+        """All of it in the base currency."""
+        return self.money_minor + sum(self.kind_base_minor.values())
 
-    def set_aside(self, marks: Marks) -> int:
-        """All that was set aside, likewise."""
-        return self.money_set_aside_minor + sum(marks.value(asset, minor) or 0 for asset, minor in self.kind_set_aside_minor.items())
-
-    def of(self, marks: Marks, asset: str) -> int:
+    def of(self, asset: str) -> int:
         """What a loss of one asset could draw on: other assets in kind can't carry it."""
-        return self.money_minor + (marks.value(asset, self.kind_minor.get(asset, 0)) or 0)
+        return self.money_minor + self.kind_base_minor.get(asset, 0)
 
 
-def headroom(marks: Marks, cause: Cause) -> Headroom:
-    """The headroom for one cause, over the layers in the policy's order."""
-    money = money_set_aside = 0
-    kind: dict[str, int] = {}
-    kind_set_aside: dict[str, int] = {}
+def headrooms(marks: Marks) -> dict[Cause, Headroom]:
+    """The headroom for each cause, over the layers in the policy's order."""
+    rooms: dict[Cause, Headroom] = {cause: Headroom() for cause in CAUSES}
+    base = marks.policy.base_currency
+    for layer in marks.reserve.order:
+        state, unit = marks.reserve.layers[layer.layer_id], layer.unit
+        if state.unit != unit:
+            continue
+        available = state.available_minor
+        value = available if unit == base else marks.value(unit, available) or 0
+        for cause in layer.causes:
+            room = rooms[cause]
+            if unit == base:
+                room.money_minor += available
+            else:
+                room.kind_minor[unit] = room.kind_minor.get(unit, 0) + available
+                room.kind_base_minor[unit] = room.kind_base_minor.get(unit, 0) + value
+    return rooms
+
+
+def set_aside(marks: Marks, cause: Cause) -> int:
+    """All that was set aside for a cause, with what is held and paid of it, in the base currency; valued as headroom is."""
+    total = 0
     for layer in marks.reserve.order:
         state = marks.reserve.layers[layer.layer_id]
-        if cause not in layer.causes or state.unit != layer.unit:
-            continue
-        set_aside = state.available_minor + state.held_minor + state.paid_minor
-        if layer.unit == marks.policy.base_currency:
-            money, money_set_aside = money + state.available_minor, money_set_aside + set_aside
-        else:
-            kind[layer.unit] = kind.get(layer.unit, 0) + state.available_minor
-            kind_set_aside[layer.unit] = kind_set_aside.get(layer.unit, 0) + set_aside
-    return Headroom(money, kind, money_set_aside, kind_set_aside)
+        if cause in layer.causes and state.unit == layer.unit:
+            total += marks.value(layer.unit, state.available_minor + state.held_minor + state.paid_minor) or 0
+    return total
 
 
 class Kept(NamedTuple):
@@ -94,10 +103,10 @@ class WalletAtRisk(NamedTuple):
     uncovered_base_minor: int
 
 
-def at_risk(marks: Marks, exposure: Exposure, asset: str, carries: Headroom) -> list[WalletAtRisk]:
+def at_risk(marks: Marks, exposure: Exposure, asset: str, carries: Headroom, at_most: int = WALLETS_SHOWN) -> list[WalletAtRisk]:
     """The largest hot wallets of one asset, the largest first; none while it has no price."""
     wallets = []
-    for wallet_id, amount_minor in exposure.by_asset.get(asset, NOTHING).largest():
+    for wallet_id, amount_minor in exposure.by_asset.get(asset, NOTHING).largest()[:at_most]:
         base_minor = marks.value(asset, amount_minor)
         if base_minor is not None:
             in_kind = min(amount_minor, carries.kind_minor.get(asset, 0))

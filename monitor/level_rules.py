@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from monitor.coverage import figures
 from monitor.decisions import Decisions
-from monitor.headroom import THEFT, Kept, headroom, hundredths_of_percent, kept_in_kind, shortfall
+from monitor.headroom import THEFT, Kept, headrooms, hundredths_of_percent, kept_in_kind, set_aside, shortfall
 from monitor.money import print_amount
 from monitor.state import State
 
@@ -63,17 +63,16 @@ class LevelRules:
     def _reserve(self) -> Iterator[Crossing]:
         """What is left of the reserve for unauthorized access, and how long that lasts."""
         state, marks, levels = self.state, self.state.marks, self.state.policy.coverage_levels
-        left = headroom(marks, THEFT)
-        total, set_aside, band = left.total(marks), left.set_aside(marks), 100 + levels.hysteresis_percent
-        if set_aside > 0 or "headroom" in state.levels.told:
+        total, whole, band = headrooms(marks)[THEFT].total(), set_aside(marks, THEFT), 100 + levels.hysteresis_percent
+        if whole > 0 or "headroom" in state.levels.told:
             level = state.levels.look(
                 "headroom", levels.headroom_percent, falling=True,
-                crossed=lambda level: total * 100 < level * set_aside,
-                over=lambda level: total * 10_000 >= level * band * set_aside and set_aside > 0,
+                crossed=lambda level: total * 100 < level * whole,
+                over=lambda level: total * 10_000 >= level * band * whole and whole > 0,
             )  # fmt: skip
             if level is not None:
                 rule = "reserve_nearly_used_up" if level == min(levels.headroom_percent) else "headroom_low"
-                detail = f"less than {level} % is left for unauthorized access: {self._base(total)} of {self._base(set_aside)}"
+                detail = f"less than {level} % is left for unauthorized access: {self._base(total)} of {self._base(whole)}"
                 yield Crossing(rule, "headroom", detail)
         now = figures(marks, state.clock.now_ms)
         seconds = now.seconds_to_exhaustion

@@ -183,7 +183,8 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
         Meta(description="The hot part, rounded up to the hundredth; none until all balances were read once, and where one could not be kept."),
     ]
     hot_wallets: Annotated[
-        tuple[WalletAtRisk, ...], Meta(description="The most valuable hot wallets of customers', at most 8; in `changed` those of the assets in it.")
+        tuple[WalletAtRisk, ...],
+        Meta(description="The most valuable hot wallets of customers', at most 8; in `changed` the one of the changed asset."),
     ]
     drain_base_amount_per_minute: Annotated[Amount, Meta(description="Newly marked value per minute, decayed with the policy's half-life.")]
     seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
