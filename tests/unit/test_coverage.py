@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor import entries
 from monitor.contracts.outputs import Severity
 from monitor.engine import Engine
 from monitor.exposure import LARGEST_KEPT, Exposure, WalletBalance
@@ -291,6 +292,19 @@ def test_levels_wait_until_what_they_compare_was_read() -> None:
     story = Story()
     assert alerts(told(story, "balances amount=3", "prices price=1000", "tick", "tick")) == []
     assert len(alerts(told(story, "progress", "tick"))) == 2
+
+
+def test_each_level_waits_for_its_own_topics() -> None:
+    story = Story()
+    told(story, "balances amount=3", "prices price=1000")
+
+    def read(topic: str) -> list[str]:
+        """How the alerts begin that come once the topic was read to its end."""
+        position = story.writer.next.get(topic, 0)
+        story.feed(entries.progress(f"{topic}/0", position, position, story.now_ms))
+        return [alert.split()[1] for alert in alerts(story.tell("tick"))]
+
+    assert [read("balances"), read("prices"), read("reserves")] == [[], ["100"], ["missing"]]
 
 
 def test_rules_that_are_off_are_not_told_and_the_guarantee_may_be_left_to_others() -> None:
