@@ -84,7 +84,7 @@ def blast_radius(state: State, provider_id: str) -> BlastRadius:
     open_ids, sent = _open_withdrawals(state, provider_id, opened)
     wallets = _wallets(state, provider_id, known, (hot, customers, everything))
     uncovered = _uncovered(state, customers)
-    standing = {mark_id: mark for mark_id, mark in marks.by_id.items() if mark.subject.provider_id == provider_id and not mark.released}
+    standing = {mark_id: mark for mark_id, mark in marks.by_id.items() if mark.subject.provider_id == provider_id and mark.standing}
 
     def money(minor: int) -> str:
         return print_amount(minor, marks.decimals(base))

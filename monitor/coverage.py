@@ -12,7 +12,10 @@ from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, Layer
 from monitor.exposure import AssetExposure
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures, RiskFigures
 from monitor.headroom import NOTHING, THEFT, Headroom, Kept, at_risk, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
-from monitor.marks import AssetSums, Marks, MarkState
+from monitor.layers import UNCOVERED
+from monitor.ledger import Part
+from monitor.mark_state import AssetSums, MarkState
+from monitor.marks import Marks
 from monitor.money import print_amount
 from monitor.state import State
 
@@ -22,13 +25,17 @@ printed = lru_cache(maxsize=4_096)(print_amount)
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
-    """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing."""
+    """The totals in minor units of the base currency. Layers in kind count at the newest price, rounded up; without a price as nothing.
+
+    Available is what the policy's layers can still carry: of a prefunded layer what is in it, of one on claim what may still be claimed.
+    """
     available = held = paid = 0
-    usable = {layer.layer_id for layer in marks.reserve.order}
-    for layer_id, layer in marks.reserve.layers.items():
-        available += (marks.value(layer.unit, layer.available_minor) or 0) if layer_id in usable else 0
-        held += marks.value(layer.unit, layer.held_minor) or 0
-        paid += marks.value(layer.unit, layer.paid_minor) or 0
+    for terms in marks.ledger.order:
+        available += marks.value(terms.unit, marks.ledger.room(terms)) or 0
+    for layer_id, layer in marks.ledger.layers.items():
+        if layer_id != UNCOVERED:
+            held += marks.value(layer.unit, layer.held_minor) or 0
+            paid += marks.value(layer.unit, layer.paid_minor) or 0
     drain = int(marks.drain.rate(now_ms, marks.policy.drain_half_life_ms))
     total = marks.total
     return CoverageFigures(
@@ -60,7 +67,7 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
         decided_at_ms=now_ms,
         scope=scope,
         base_currency=base,
-        layers=tuple(_layer(marks, layer_id) for layer_id in marks.reserve.layers),
+        layers=tuple(_layer(marks, layer_id) for layer_id in marks.ledger.layers),
         assets=tuple(_asset(state, asset, kept.get(asset, Kept()), left) for asset in names),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
@@ -80,16 +87,25 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
 
 
 def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
-    layer = marks.reserve.layers[layer_id]
+    layer = marks.ledger.layers[layer_id]
     decimals = marks.decimals(layer.unit)
-    amounts = (layer.funded_minor, layer.recovered_minor, layer.available_minor, layer.held_minor, layer.paid_minor)
-    return LayerCoverage(layer_id, layer.unit, *(printed(amount, decimals) for amount in amounts))
+    room = next((marks.ledger.room(terms) for terms in marks.ledger.order if terms.layer_id == layer_id), None)
+    return LayerCoverage(
+        layer_id=layer_id,
+        unit=layer.unit,
+        funded=printed(layer.funded_minor, decimals),
+        recovered=printed(layer.recovered_minor, decimals),
+        available=printed(layer.available_minor, decimals),
+        held=printed(layer.held_minor, decimals),
+        paid=printed(layer.paid_minor, decimals),
+        can_carry=None if room is None else printed(room, decimals),
+    )
 
 
 def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) -> AssetCoverage:
     marks = state.marks
     sums, exposure = marks.sums.get(asset, UNMARKED), state.held.exposure.by_asset.get(asset, NOTHING)
-    decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.get(asset)
+    decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.newest.get(asset)
     return AssetCoverage(
         asset=asset,
         marked=printed(sums.marked_minor, decimals),
@@ -150,25 +166,31 @@ def risk_figures(state: State) -> RiskFigures:
 def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
     """The record of one version of one mark."""
     subject, price = mark.subject, mark.price
-    base_decimals = marks.decimals(marks.policy.base_currency)
+    decimals, base_decimals = marks.decimals(subject.asset), marks.decimals(marks.policy.base_currency)
+
+    def units(amount_minor: int) -> str:
+        return print_amount(amount_minor, decimals)
 
     def base(amount_minor: int | None) -> str | None:
         return None if amount_minor is None else print_amount(amount_minor, base_decimals)
 
-    allocations = tuple(
-        Allocation(part.layer_id, part.unit, print_amount(part.amount_minor, marks.decimals(part.unit)), base(part.base_minor) or "0")
-        for part in mark.parts
-    )
+    def allocation(account: Literal["held", "paid", "recovered"], part: Part) -> Allocation:
+        own, passed = (print_amount(amount, marks.decimals(part.unit)) for amount in (part.amount_minor, part.deductible_minor))
+        return Allocation(part.layer_id, account, part.unit, own, units(part.asset_minor), base(part.base_minor), passed)
+
     return Mark(
         decided_at_ms=now_ms,
         mark_id=subject.mark_id,
         version=mark.version,
-        state="released" if mark.released else "suspected",
+        state=mark.stage,
         withdrawal_id=subject.withdrawal_id,
         account_id=subject.account_id,
         owner=subject.owner,
         asset=subject.asset,
-        amount=print_amount(subject.amount_minor, marks.decimals(subject.asset)),
+        amount=units(subject.amount_minor),
+        open_amount=units(mark.open_minor),
+        recovered_amount=units(mark.recovered_minor),
+        compensated_amount=units(mark.compensated_minor),
         base_amount=base(mark.base_minor),
         price=price.text if price is not None else None,
         price_source=price.source if price is not None else None,
@@ -176,7 +198,11 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
         cause=mark.cause,
         provider_id=subject.provider_id,
         incident_id=mark.incident_id,
-        allocations=allocations,
+        allocations=(
+            *(allocation("held", part) for part in mark.parts),
+            *(allocation("paid", part) for part in mark.paid),
+            *(allocation("recovered", part) for part in mark.returned),
+        ),
         uncovered_base_amount=base(mark.uncovered_base_minor),
         policy_version=marks.policy.version,
     )
@@ -194,7 +220,7 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
             layer.held_minor,
             layer.paid_minor,
         )
-        for layer_id, layer in marks.reserve.layers.items()
+        for layer_id, layer in marks.ledger.layers.items()
     }
 
 

@@ -3,6 +3,7 @@
 An auditor reads this file first. Changes `monitor.state`; called by `monitor.events` and `monitor.engine`.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
-from monitor.marks import MarkState
+from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount, print_amount
 from monitor.outbox import Outbox
 from monitor.reasons import Reason
@@ -28,9 +29,9 @@ class FactRefusedError(Exception):
     """A fact that the term's policy can't place. Raised before anything has changed."""
 
 
-def standing(mark: MarkState) -> tuple[int, int]:
-    """What a version of a mark counts for: base value and uncovered base value; nothing once it is released or while it has no price."""
-    return (0, 0) if mark.released else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
+def standing(mark: MarkState | None) -> tuple[int, int]:
+    """What a version of a mark counts for: base value of what is open, and of that uncovered; nothing while it has no price."""
+    return (0, 0) if mark is None else (mark.base_minor or 0, mark.uncovered_base_minor or 0)
 
 
 class Decisions:
@@ -144,21 +145,51 @@ class Decisions:
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
-        before = state.marks.by_id.get(subject.mark_id)
-        mark = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
-        if mark is not None:
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-        state.marks.forget_released(state.policy.limits.marks)
+        change = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        if change is not None:
+            self._take(change)
+        state.marks.forget(state.policy.limits.marks)
 
-    def _count(self, incident_id: str, before: MarkState | None, after: MarkState) -> None:
+    def changed(self, *changes: Change) -> None:
+        """Marks were changed: their incidents are told by how much they grew or shrank, the new versions are published, then the coverage.
+
+        Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
+        """
+        self._take(*changes)
+        for before, after in changes:
+            if standing(after)[0] > standing(before)[0]:
+                self._tell(after.incident_id)
+
+    def _take(self, *changes: Change) -> None:
+        state, now_ms = self.state, self.state.clock.now_ms
+        for before, after in changes:
+            if before is not None and before.incident_id != after.incident_id:
+                self._count(before.incident_id, before, None)
+                before = None  # noqa: PLW2901
+            self._count(after.incident_id, before, after)
+            self.outbox.put("marks", after.mark_id, mark_record(state.marks, after, now_ms))
+        if changes:
+            assets = dict.fromkeys(after.subject.asset for _, after in changes)
+            self.reserve_moved(assets, changes[-1].after.incident_id)
+
+    def reserve_moved(self, assets: Iterable[str], incident_id: str | None) -> None:
+        """Marks or layers changed, by an incident's mark or by funding: publish coverage of the assets and in total."""
+        self.moved, self.moved_by = True, incident_id
+        self.outbox.put("coverage", None, coverage(self.state, "changed", assets))
+
+    def settle(self) -> None:
+        """At the end of an entry: what it made available carries what stands uncovered."""
+        if self.state.marks.ledger.freed:
+            self._take(*self.state.marks.settle())
+
+    def _count(self, incident_id: str, before: MarkState | None, after: MarkState | None) -> None:
         """Tell the incident by how much its marks grew or shrank."""
         state = self.state
         incident = state.incidents.by_id.get(incident_id)
         if incident is None:
             return
         page_minor = self.minor(state.policy.base_currency, state.policy.thresholds.page_base_amount)
-        base, uncovered = (0, 0) if before is None else standing(before)
+        base, uncovered = standing(before)
         now_base, now_uncovered = standing(after)
         state.incidents.marked(incident, now_base - base, now_uncovered - uncovered, page_minor)
 
@@ -181,18 +212,9 @@ class Decisions:
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
         mark = self.state.marks.by_id.get(mark_id)
-        if mark is not None and mark.released:
+        if mark is not None and mark.stage == "cleared":
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
-
-    def _publish_mark(self, mark: MarkState) -> None:
-        self.outbox.put("marks", mark.subject.mark_id, mark_record(self.state.marks, mark, self.state.clock.now_ms))
-        self.reserve_moved(mark.subject.asset, mark.incident_id)
-
-    def reserve_moved(self, asset: str, incident_id: str | None) -> None:
-        """Marks or layers changed, by an incident's mark or by funding: publish coverage of the asset and in total."""
-        self.moved, self.moved_by = True, incident_id
-        self.outbox.put("coverage", None, coverage(self.state, "changed", (asset,)))
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
         """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did."""
@@ -244,15 +266,11 @@ class Decisions:
         detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
         self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
-    def release(self, mark_id: str) -> None:
-        """The loss didn't happen: give the mark back, if there is one."""
-        state = self.state
-        before = state.marks.by_id.get(mark_id)
-        mark = state.marks.release(mark_id)
-        if mark is None or before is None:
-            return
-        self._count(mark.incident_id, before, mark)
-        self._publish_mark(mark)
+    def clear(self, mark_id: str) -> None:
+        """The loss didn't happen: give the mark back, if there is one of which nothing was compensated or came back."""
+        change = self.state.marks.clear(mark_id)
+        if isinstance(change, Change):
+            self.changed(change)
 
     def priced(self, asset: str) -> None:
         """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""
@@ -260,10 +278,8 @@ class Decisions:
         state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:
             return
-        for before, mark in state.marks.reprice(asset, state.clock.now_ms):
-            self._count(mark.incident_id, before, mark)
-            self._publish_mark(mark)
-            self._tell(mark.incident_id)
+        for change in state.marks.reprice(asset, state.clock.now_ms):
+            self.changed(change)
 
     def notice(self, notice: Notice) -> None:
         """Publish what happened to a source; wake people if it is severe, tell them if it is blind."""

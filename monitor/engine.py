@@ -191,6 +191,7 @@ class Engine:
                 self.decisions.notice(notice)
         elif type(entry) is SourceAcceptedEntry:
             self.decisions.notice(self.state.sources.accept(entry))
+        self.events.settled()
 
     def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
         """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
@@ -291,8 +292,7 @@ class Engine:
                     events.handlers[kind](entry)
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
-            if self.decisions.moved:
-                events.levels.settle()
+            self.events.settled()
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():

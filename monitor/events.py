@@ -133,6 +133,10 @@ class Events:
         """After progress: what waited for it is judged, and balances may have been read for the first time."""
         self.funds.balances_read()
         self.judge_absence()
+
+    def settled(self) -> None:
+        """At the end of an entry: what it made available is used, and levels that it crossed are told."""
+        self.decisions.settle()
         if self.decisions.moved:
             self.levels.settle()
 
@@ -158,7 +162,7 @@ class Events:
         if taken == "taken":
             self.decisions.priced(event.asset)
         elif taken == "waits":
-            before = marks.prices[event.asset].text
+            before = marks.prices.newest[event.asset].text
             detail = f"{event.asset} went from {before} to {event.price}, by {event.price_source}: it counts once a later price is near it"
             self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="price-jumped", subject_id=event.asset, detail=detail))
 
@@ -166,12 +170,12 @@ class Events:
         """A layer is funded or drawn down."""
         event = entry.event
         marks = self.state.marks
-        move = marks.reserve.fund if event.action == "fund" else marks.reserve.draw
+        move = marks.ledger.fund if event.action == "fund" else marks.ledger.draw
         why = move(event.layer_id, event.unit, self.decisions.minor(event.unit, event.amount))
         if why is not None:
             self.refused(event.layer_id, why)
             return
-        self.decisions.reserve_moved(event.unit, None)
+        self.decisions.reserve_moved((event.unit,), None)
 
     def feedback(self, entry: FeedbackEntry) -> None:
         """A person's decision."""

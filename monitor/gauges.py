@@ -14,7 +14,7 @@ from monitor.prices import PriceStanding
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 TABLES = (
-    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "retry", "unread_withdrawal", "wallet_balance",
+    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
     "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
@@ -126,7 +126,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     ticks_ignored: int = 0
     quarantined: int = 0
     marks: dict[str, int] = {}
-    """Marks that stand, by state."""
+    """Marks that are kept, by state."""
     incidents_open: int = 0
     alerts: dict[str, int] = {}
     """Alerts raised, by kind."""

@@ -20,7 +20,9 @@ NOTHING = AssetExposure()
 
 
 class Headroom(msgspec.Struct):
-    """What a customers' loss of one cause could still draw on, in minor units: money (base currency), and by asset in kind with its value.
+    """What customers' losses of one cause could still draw on, in minor units: money (base currency), and by asset in kind with its value.
+
+    Limits of layers in total are in it; limits and deductibles of an event aren't.
 
     Each layer in kind counts at the newest price, rounded up; without a price as nothing.
     """
@@ -41,31 +43,25 @@ class Headroom(msgspec.Struct):
 def headrooms(marks: Marks) -> dict[Cause, Headroom]:
     """The headroom for each cause, over the layers in the policy's order."""
     rooms: dict[Cause, Headroom] = {cause: Headroom() for cause in CAUSES}
-    base = marks.policy.base_currency
-    for layer in marks.reserve.order:
-        state, unit = marks.reserve.layers[layer.layer_id], layer.unit
-        if state.unit != unit:
-            continue
-        available = state.available_minor
-        value = available if unit == base else marks.value(unit, available) or 0
-        for cause in layer.causes:
+    ledger, base = marks.ledger, marks.policy.base_currency
+    for terms in ledger.order:
+        unit, left = terms.unit, ledger.room(terms)
+        value = left if unit == base else marks.value(unit, left) or 0
+        for cause in terms.causes:
             room = rooms[cause]
             if unit == base:
-                room.money_minor += available
+                room.money_minor += left
             else:
-                room.kind_minor[unit] = room.kind_minor.get(unit, 0) + available
+                room.kind_minor[unit] = room.kind_minor.get(unit, 0) + left
                 room.kind_base_minor[unit] = room.kind_base_minor.get(unit, 0) + value
     return rooms
 
 
 def set_aside(marks: Marks, cause: Cause) -> int:
-    """All that was set aside for a cause, with what is held and paid of it, in the base currency; valued as headroom is."""
-    total = 0
-    for layer in marks.reserve.order:
-        state = marks.reserve.layers[layer.layer_id]
-        if cause in layer.causes and state.unit == layer.unit:
-            total += marks.value(layer.unit, state.available_minor + state.held_minor + state.paid_minor) or 0
-    return total
+    """All that was set aside for a cause, with what marks have of it, in the base currency; valued as headroom is."""
+    ledger = marks.ledger
+    sizes = ((terms.unit, ledger.room(terms) + ledger.layers[terms.layer_id].used_minor) for terms in ledger.order if cause in terms.causes)
+    return sum(marks.value(unit, minor) or 0 for unit, minor in sizes)
 
 
 class Kept(NamedTuple):
@@ -77,14 +73,13 @@ class Kept(NamedTuple):
 
 
 def kept_in_kind(marks: Marks) -> dict[str, Kept]:
-    """By asset, over the layers in the policy that are kept in one."""
+    """By asset, over the layers in the policy that are kept in one; of what is drawn on claim nothing is kept."""
     kept: dict[str, Kept] = {}
-    for layer in marks.reserve.order:
-        state = marks.reserve.layers[layer.layer_id]
-        if state.unit == layer.unit != marks.policy.base_currency:
-            before = kept.get(layer.unit, Kept())
+    for terms in marks.ledger.order:
+        if terms.unit != marks.policy.base_currency and not terms.on_claim:
+            state, before = marks.ledger.layers[terms.layer_id], kept.get(terms.unit, Kept())
             parts = before.available_minor + state.available_minor, before.held_minor + state.held_minor, before.paid_minor + state.paid_minor
-            kept[layer.unit] = Kept(*parts)
+            kept[terms.unit] = Kept(*parts)
     return kept
 
 

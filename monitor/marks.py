@@ -1,218 +1,378 @@
-"""Marks: suspected amounts, priced and held on the reserve, and the sums that coverage shows.
+"""Marks: losses, suspected or certain, priced and allocated to the layers of the reserve, and the sums that coverage shows.
 
-A mark has versions and is never forgotten while it stands; one loss (`mark_id`) is marked once. Exact integers throughout, but for the
-drain rate, which is a decayed float. Called by `monitor.engine`.
+A mark has versions and is never forgotten while it stands; one loss (`mark_id`) is marked once. Every operation returns the change that it made,
+or why it is refused and then has changed nothing. Exact integers throughout, but for the drain rate. Called by `monitor.decisions`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 
-import msgspec
+from msgspec.structs import replace
 
-from detectors.elementary import exp
 from monitor import money
-from monitor.contracts.base import Cause
+from monitor.contracts.base import Cause, Owner
+from monitor.contracts.outputs import MarkStage
 from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
-from monitor.policy import Policy
-from monitor.prices import PriceStanding, PriceState, PriceTaken, confirms, jumps
-from monitor.reserve import Part, Reserve
-
-LN2 = 0.6931471805599453
-MINUTE_MS = 60_000
-
-
-class MarkState(msgspec.Struct, frozen=True):
-    """The current version of one mark."""
-
-    subject: Subject
-    cause: Cause
-    incident_id: str
-    version: int
-    released: bool
-    base_minor: int | None
-    price: PriceState | None
-    parts: tuple[Part, ...]
-    uncovered_base_minor: int | None
-
-
-class AssetSums(msgspec.Struct):
-    """Sums over the standing marks of one asset; units of the asset, values of the base currency, both minor."""
-
-    marked_minor: int = 0
-    unpriced_minor: int = 0
-    marked_base_minor: int = 0
-    uncovered_base_minor: int = 0
-
-
-class Drain(msgspec.Struct):
-    """Newly marked base value per minute, decayed: a mark of v adds v·ln2/half-life, which halves every half-life."""
-
-    base_minor_per_minute: float = 0.0
-    at_ms: int = 0
-
-    def rate(self, now_ms: int, half_life_ms: int) -> float:
-        """The rate now. Asking changes nothing: how often somebody looks must not show in the state."""
-        return self.base_minor_per_minute * exp(-LN2 * (max(0, now_ms - self.at_ms) / half_life_ms))
-
-    def add(self, base_minor: int, now_ms: int, half_life_ms: int) -> None:
-        """A mark of that value was made now."""
-        self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
-        self.at_ms = max(self.at_ms, now_ms)
+from monitor.layers import Terms, layer_faults, terms_of
+from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, told
+from monitor.policy import Layer, Policy
+from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
+from monitor.uncovered import Group, Uncovered
 
 
 class Marks:
-    """All marks, on one reserve, under the newest policy."""
+    """All marks, on one ledger, under the newest policy."""
 
     def __init__(self, policy: Policy) -> None:
-        self.reserve = Reserve()
+        self.ledger = Ledger()
         self.by_id: dict[str, MarkState] = {}
-        self.prices: dict[str, PriceState] = {}
-        self.scaled: dict[str, money.Price] = {}
-        self.jumped: dict[str, PriceState] = {}
+        self.by_incident: dict[str, dict[str, None]] = {}
+        self.prices = Prices()
         self.sums: dict[str, AssetSums] = {}
         self.total = AssetSums()
         self.unpriced: dict[str, None] = {}
+        self.uncovered = Uncovered()
         self.drain = Drain()
-        self.suspected = 0
-        self.released = 0
+        self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
+        self.layers: tuple[Layer, ...] = ()
         self.configure(policy)
 
-    def configure(self, policy: Policy) -> None:
-        """Take a new term's policy. What is held stays held under the layers that hold it."""
-        self.policy = policy
-        self.reserve.configure(policy.layers, policy.base_currency)
+    def configure(self, policy: Policy) -> list[str]:
+        """Take a new term's policy. What is held stays held under the layers that hold it.
+
+        Returns why its layers are refused; then the former ones stay.
+        """
+        faults = [f"layers.{field} {why}" for field, why in layer_faults(policy)]
+        order = () if faults else terms_of(policy.layers, policy.assets)
+        faults = faults or self.ledger.refuses(order)
+        if not faults:
+            self.layers = policy.layers
+            self.ledger.configure(order, policy.base_currency)
+        self.policy = replace(policy, layers=self.layers)
+        return faults
+
+    def restore(
+        self, layers: dict[str, LayerState], marks: Collection[MarkState], uncovered: Collection[str], uses: Collection[EventUse],
+    ) -> None:  # fmt: skip
+        """Accounts and marks as they were between two entries, when nothing freed waited to be used."""
+        self.ledger.layers = layers
+        self.ledger.uses = {(use.layer_id, use.incident_id): use for use in uses}
+        self.ledger.freed.clear()
+        for mark in marks:
+            self.by_id[mark.mark_id] = mark
+            self.by_incident.setdefault(mark.incident_id, {})[mark.mark_id] = None
+        for mark_id in uncovered:
+            self.uncovered.put(mark_id, group_of(self.by_id[mark_id]))
 
     def decimals(self, unit: str) -> int:
         """Decimals of an asset or of the base currency."""
         return self.policy.assets[unit].decimals
 
     def set_price(self, asset: str, text: str, source: str, at_ms: int) -> PriceTaken:
-        """The newest price of an asset; older ones than the known are left out.
-
-        One that jumps waits for the next: the price before it stands until a later one is near one of the two.
-        """
-        known, waiting = self.prices.get(asset), self.jumped.get(asset)
-        price = money.parse_price(text)
-        newest = waiting or known
-        if not isinstance(price, money.Price) or (newest is not None and at_ms < newest.at_ms):
-            return "left_out"
-        told, percent = PriceState(text, source, at_ms), self.policy.price_jump_percent
-        if known is not None and jumps(self.scaled[asset], price, percent) and not confirms(waiting, told, price, percent):
-            self.jumped[asset] = told
-            return "waits"
-        self._take_price(asset, told, price)
-        return "taken"
-
-    def confirm_price(self, asset: str) -> bool:
-        """A person says that the price that jumped is right; False where none waits."""
-        told = self.jumped.get(asset)
-        price = None if told is None else money.parse_price(told.text)
-        if told is None or not isinstance(price, money.Price):
-            return False
-        self._take_price(asset, told, price)
-        return True
-
-    def _take_price(self, asset: str, told: PriceState, price: money.Price) -> None:
-        self.jumped.pop(asset, None)
-        self.prices[asset] = told
-        self.scaled[asset] = price
+        """A price of an asset, of which `monitor.prices` says what becomes of it."""
+        return self.prices.tell(asset, PriceState(text, source, at_ms), self.policy.price_jump_percent)
 
     def price_standing(self, asset: str, now_ms: int) -> PriceStanding:
         """How far the price of an asset can be relied on now."""
-        known = self.prices.get(asset)
-        if asset == self.policy.base_currency:
-            return "fresh"
-        if known is None:
-            return "missing"
-        if asset in self.jumped:
-            return "jumped"
-        return "stale" if now_ms - known.at_ms > self.policy.price_stale_after_ms else "fresh"
+        return "fresh" if asset == self.policy.base_currency else self.prices.standing(asset, now_ms, self.policy.price_stale_after_ms)
 
-    def value(self, asset: str, amount_minor: int) -> int | None:
-        """The value of an amount in minor units of the base currency, rounded up; None while no price is known."""
+    def value(self, asset: str, amount_minor: int, price: PriceState | None = None) -> int | None:
+        """The value of an amount in minor units of the base currency, rounded up, at a price or the newest; None while none is known."""
         if asset == self.policy.base_currency:
             return amount_minor
-        price = self.scaled.get(asset)
-        if price is None:
+        newest = self.prices.newest.get(asset)
+        scaled = self.prices.scaled.get(asset) if price is None or price is newest else money.parse_price(price.text)
+        if not isinstance(scaled, money.Price):
             return None
-        return money.value_base_minor(amount_minor, self.decimals(asset), price, self.decimals(self.policy.base_currency))
+        return money.value_base_minor(amount_minor, self.decimals(asset), scaled, self.decimals(self.policy.base_currency))
 
-    def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> MarkState | None:
-        """Mark a loss; None when at least as much of it is marked already. A larger loss replaces the mark and stays with its incident."""
+    def fresh_price(self, asset: str, now_ms: int) -> PriceState | None:
+        """The price that a loss is valued at now. Never one of another day or one that is doubted: the next price values it then."""
+        return self.prices.newest.get(asset) if self.price_standing(asset, now_ms) == "fresh" else None
+
+    def of_incident(self, incident_id: str) -> list[str]:
+        """The marks of an incident, by name."""
+        return sorted(self.by_incident.get(incident_id, ()))
+
+    def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> Change | None:
+        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow; it stays with its incident."""
         known = self.by_id.get(subject.mark_id)
-        stands = known is not None and not known.released
-        if known is not None and stands:
-            if subject.amount_minor <= known.subject.amount_minor:
-                return None
-            self._give_back(known)
-            incident_id = known.incident_id
-        version = 1 if known is None else known.version + 1
-        mark = self._held(subject, cause, incident_id, version, now_ms)
-        grown = (mark.base_minor or 0) - ((known.base_minor or 0) if known is not None and stands else 0)
-        if grown > 0:
-            self.drain.add(grown, now_ms, self.policy.drain_half_life_ms)
-        self.suspected += not stands
-        self.released -= known is not None and not stands
-        return mark
-
-    def _held(self, subject: Subject, cause: Cause, incident_id: str, version: int, now_ms: int) -> MarkState:
-        price = self.prices.get(subject.asset)
-        if price is not None and self.price_standing(subject.asset, now_ms) != "fresh":
-            price = None  # a loss isn't valued at a price of another day or at one that is doubted; the next price values it
-        has_value = price is not None or subject.asset == self.policy.base_currency
-        base = self.value(subject.asset, subject.amount_minor) if has_value else None
-        parts, uncovered = self.reserve.hold(subject.asset, subject.amount_minor, base, cause, subject.owner)
-        mark = MarkState(
-            subject, cause, incident_id, version, released=False, base_minor=base, price=price, parts=parts, uncovered_base_minor=uncovered
-        )
-        self.by_id[subject.mark_id] = mark
-        if base is None:
-            self.unpriced[subject.mark_id] = None
-        self._add(mark, 1)
-        return mark
-
-    def release(self, mark_id: str) -> MarkState | None:
-        """The loss didn't happen: give back exactly what was held. None when nothing is marked."""
-        mark = self.by_id.get(mark_id)
-        if mark is None or mark.released:
+        if known is None or known.stage == "cleared":
+            version = 1 if known is None else known.version + 1
+            if known is not None and known.by_people:
+                subject, cause = replace(subject, owner=known.subject.owner), known.cause
+            fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)
+            return self._priced(known, fresh, now_ms)
+        if subject.amount_minor <= known.subject.amount_minor or (known.settled_minor and subject.asset != known.subject.asset):
             return None
-        self._give_back(mark)
-        released = msgspec.structs.replace(mark, version=mark.version + 1, released=True, parts=(), uncovered_base_minor=None)
-        self.by_id[mark_id] = released
-        self.suspected -= 1
-        self.released += 1
-        return released
+        if known.by_people:
+            subject, cause = replace(subject, owner=known.subject.owner), known.cause
+        stage: MarkStage = known.stage if known.standing else "suspected"
+        return self._priced(known, replace(known, subject=subject, cause=cause, stage=stage, version=known.version + 1), now_ms)
 
-    def _give_back(self, mark: MarkState) -> None:
-        self.reserve.release(mark.parts)
-        self.unpriced.pop(mark.subject.mark_id, None)
-        self._add(mark, -1)
+    def revise(self, mark_id: str, amount_minor: int, now_ms: int) -> Change | str:
+        """The whole loss is another than was known, larger or smaller; not less than is compensated or came back."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if amount_minor <= 0:
+            return "the amount of a loss is above zero: clear the mark instead"
+        if amount_minor == mark.subject.amount_minor:
+            return "it is marked with that amount already"
+        if amount_minor < mark.settled_minor:
+            return "more than that is compensated or came back already"
+        stage = mark.stage
+        if stage == "compensated":
+            stage = "confirmed"
+        elif amount_minor == mark.settled_minor and mark.compensated_minor:
+            stage = "compensated"
+        after = replace(mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1)
+        return self._priced(mark, after, now_ms)
 
-    def reprice(self, asset: str, now_ms: int) -> Iterator[tuple[MarkState, MarkState]]:
-        """A price of an asset came: marks that had none are valued and held anew, one by one, as new versions; before and after."""
+    def clear(self, mark_id: str) -> Change | str:
+        """The loss didn't happen: give back exactly what is held."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.compensated_minor or mark.recovered_minor:
+            return "part of it is compensated or came back: revise its amount instead"
+        return self._placed(mark, replace(mark, stage="cleared", version=mark.version + 1), 0, mark.price)
+
+    def confirm(self, mark_id: str) -> Change | str:
+        """The loss is certain."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.stage != "suspected":
+            return f"it is {told(mark.stage)} already"
+        stage: MarkStage = "partly_recovered" if mark.recovered_minor else "confirmed"
+        return self._replaced(mark, replace(mark, stage=stage, version=mark.version + 1))
+
+    def change_cause(self, mark_id: str, cause: Cause) -> Change | str:
+        """Another cause: what is held is allocated anew, what is paid stays paid."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.cause == cause:
+            return "that is its cause already"
+        return self._placed(mark, replace(mark, cause=cause, version=mark.version + 1, by_people=True), mark.base_minor, mark.price)
+
+    def change_owner(self, mark_id: str, owner: Owner) -> Change | str:
+        """Another owner of the loss: what is held is allocated anew, what is paid stays paid."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.subject.owner == owner:
+            return "that is its owner already"
+        return self._placed(
+            mark, replace(mark, subject=replace(mark.subject, owner=owner), version=mark.version + 1, by_people=True), mark.base_minor, mark.price
+        )
+
+    def move(self, mark_id: str, incident_id: str) -> Change | str:
+        """Another incident: limits and deductibles of that event hold now, for what is paid too. A cleared mark moves as well."""
+        mark = self.by_id.get(mark_id)
+        if mark is None:
+            return "no such mark is known"
+        if mark.incident_id == incident_id:
+            return "it is of that incident already"
+        paid = less(mark.paid, mark.returned)
+        self.ledger.count(paid, mark.incident_id, -1)
+        self.ledger.count(paid, incident_id, 1)
+        return self._placed(mark, replace(mark, incident_id=incident_id, version=mark.version + 1), mark.base_minor, mark.price)
+
+    def recover(self, mark_id: str, amount_minor: int) -> Change | str:
+        """Units came back: first they lessen what is open, from the last layer on; the rest flows to the layers that paid, the last first."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.stage == "suspected":
+            return "it is only suspected: confirm it first"
+        if amount_minor <= 0:
+            return "what came back is above zero"
+        if amount_minor > mark.subject.amount_minor - mark.recovered_minor:
+            return "that is more than is still gone"
+        lessened = min(amount_minor, mark.open_minor)
+        after = replace(
+            mark, stage="partly_recovered" if mark.standing else mark.stage, version=mark.version + 1,
+            recovered_minor=mark.recovered_minor + amount_minor, returned_minor=mark.returned_minor + amount_minor - lessened,
+        )  # fmt: skip
+        if amount_minor > lessened:
+            after = self._returned(mark, after)
+        return self._lessened(mark, after)
+
+    def compensate(self, mark_id: str) -> Change | str:
+        """What is open was paid to whom it belongs: what is held for it is paid."""
+        mark = self._known(mark_id)
+        if isinstance(mark, str):
+            return mark
+        if mark.stage == "suspected":
+            return "it is only suspected: confirm it first"
+        if mark.stage == "compensated":
+            return "it is compensated already"
+        if mark.base_minor is None:
+            return "no price is known yet"
+        self.ledger.pay(mark.parts)
+        after = replace(
+            mark, stage="compensated", version=mark.version + 1, base_minor=0, parts=(), paid=joined(mark.paid, mark.parts),
+            compensated_minor=mark.compensated_minor + mark.open_minor,
+        )  # fmt: skip
+        return self._replaced(mark, after)
+
+    def reprice(self, asset: str, now_ms: int) -> Iterator[Change]:
+        """A price of an asset came: marks that had none are valued and allocated anew, one by one."""
         for mark_id in [mark_id for mark_id in self.unpriced if self.by_id[mark_id].subject.asset == asset]:
             mark = self.by_id[mark_id]
-            self._give_back(mark)
-            after = self._held(mark.subject, mark.cause, mark.incident_id, mark.version + 1, now_ms)
-            if after.base_minor is not None:
-                self.drain.add(after.base_minor, now_ms, self.policy.drain_half_life_ms)
-            yield mark, after
+            yield self._priced(mark, replace(mark, version=mark.version + 1), now_ms)
+
+    def settle(self) -> list[Change]:
+        """What was freed carries what stands uncovered, the oldest first, until it is used up. Called once at the end of every entry.
+
+        Costs what changes, and a look at each group of uncovered marks; not a look at each mark.
+        """
+        changes: list[Change] = []
+        freed = self.ledger.freed
+        while freed and self.uncovered.of:
+            layer_id = next(iter(freed))
+            del freed[layer_id]
+            for terms in self.ledger.order:
+                if terms.layer_id == layer_id:
+                    changes.extend(self._cover(terms))
+        freed.clear()
+        return changes
+
+    def _cover(self, terms: Terms) -> list[Change]:
+        """Let one layer carry what stands uncovered. A mark that it doesn't help keeps what it has."""
+        ledger = self.ledger
+
+        def fits(group: Group) -> bool:
+            covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)
+            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0
+
+        changes: list[Change] = []
+        for mark_id in self.uncovered.oldest_first(fits):
+            if ledger.room(terms) == 0:
+                break
+            mark = self.by_id[mark_id]
+            if ledger.room(terms, mark.incident_id) == 0:
+                continue
+            ledger.give_back(mark.parts, mark.incident_id)
+            after = replace(mark, version=mark.version + 1, parts=self._plan(mark, mark.base_minor))
+            better = (after.uncarried_minor, after.uncovered_base_minor or 0) < (mark.uncarried_minor, mark.uncovered_base_minor or 0)
+            ledger.hold(after.parts if better else mark.parts, mark.incident_id)
+            if better:
+                ledger.note_freed(mark.parts, after.parts)
+                changes.append(Change(mark, after))
+        for change in changes:  # only now: the index mustn't change while it is read
+            self._replaced(*change)
+        return changes
+
+    def forget(self, limit: int) -> int:
+        """Over the limit, marks that stand no longer go, the oldest first; standing ones never do. Returns how many went."""
+        over = len(self.by_id) - limit
+        if over <= 0 or self.stages["cleared"] + self.stages["compensated"] == 0:
+            return 0
+        gone = list(islice((mark for mark in self.by_id.values() if not mark.standing), over + limit // EVICTED_SHARE))
+        for mark in gone:
+            self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
+            self.stages[mark.stage] -= 1
+            del self.by_id[mark.mark_id]
+            self._leave(mark)
+        return len(gone)
+
+    def _known(self, mark_id: str) -> MarkState | str:
+        mark = self.by_id.get(mark_id)
+        if mark is None:
+            return "no such mark is known"
+        return "it is cleared" if mark.stage == "cleared" else mark
+
+    def _priced(self, before: MarkState | None, after: MarkState, now_ms: int) -> Change:
+        """Value what is open at the newest price, or at the mark's own if that is stale, and allocate it anew."""
+        price = self.fresh_price(after.subject.asset, now_ms) or after.price
+        priced = price is not None or after.subject.asset == self.policy.base_currency
+        base = self.value(after.subject.asset, after.open_minor, price) if priced else None
+        grown = (base or 0) - (0 if before is None else before.base_minor or 0)
+        if grown > 0:
+            self.drain.add(grown, now_ms, self.policy.drain_half_life_ms)
+        return self._placed(before, after, base, price)
+
+    def _plan(self, mark: MarkState, base_minor: int | None) -> tuple[Part, ...]:
+        return self.ledger.plan(mark.subject.asset, mark.open_minor, base_minor, mark.cause, mark.subject.owner, mark.incident_id)
+
+    def _placed(self, before: MarkState | None, after: MarkState, base_minor: int | None, price: PriceState | None) -> Change:
+        """Give back what is held, and allocate what is open by the rule."""
+        held = () if before is None else before.parts
+        if before is not None:
+            self.ledger.give_back(held, before.incident_id)
+        parts = self._plan(after, base_minor)
+        self.ledger.hold(parts, after.incident_id)
+        moved = before is not None and before.incident_id != after.incident_id
+        self.ledger.note_freed(held, () if moved else parts)  # what an event leaves is free for it, even if another takes it
+        return self._replaced(before, replace(after, base_minor=base_minor, price=price, parts=parts))
+
+    def _lessened(self, before: MarkState, after: MarkState) -> Change:
+        """Less is open: take it off the parts, the last first. The value is that of the mark's price, rounded up."""
+        units, base = before.open_minor - after.open_minor, before.base_minor
+        if base is None:
+            units = max(0, units - before.uncarried_minor)
+            left = None if after.open_minor else 0
+        else:
+            left = self.value(after.subject.asset, after.open_minor, after.price)
+        parts, taken = shrunk(before.parts, after.subject.asset, units, None if base is None or left is None else base - left)
+        self.ledger.give_back(taken, before.incident_id)
+        self.ledger.note_freed(taken, ())
+        return self._replaced(before, replace(after, base_minor=left, parts=parts))
+
+    def _returned(self, before: MarkState, after: MarkState) -> MarkState:
+        """What was compensated came back: to the layers that paid, the last first; in value, in proportion to what they still lack, rounded down."""
+        rest = less(before.paid, before.returned)
+        lacked = sum(part.base_minor or 0 for part in rest)
+        units = after.returned_minor - before.returned_minor
+        _, taken = shrunk(rest, after.subject.asset, units, lacked * units // (before.compensated_minor - before.returned_minor))
+        self.ledger.recover(taken, before.incident_id)
+        self.ledger.note_freed(taken, ())
+        return replace(after, returned=joined(before.returned, taken))
+
+    def _replaced(self, before: MarkState | None, after: MarkState) -> Change:
+        """The mark's new version is the one that is known, in every index and sum."""
+        mark_id = after.subject.mark_id
+        self.by_id[mark_id] = after
+        if before is not None:
+            self._add(before, -1)
+            self.stages[before.stage] -= 1
+            if before.incident_id != after.incident_id:
+                self._leave(before)
+        self._add(after, 1)
+        self.stages[after.stage] += 1
+        self.by_incident.setdefault(after.incident_id, {})[mark_id] = None
+        if after.base_minor is None:
+            self.unpriced[mark_id] = None
+        else:
+            self.unpriced.pop(mark_id, None)
+        if after.uncovered_base_minor or after.uncarried_minor:
+            self.uncovered.put(mark_id, group_of(after))
+        else:
+            self.uncovered.drop(mark_id)
+        return Change(before, after)
+
+    def _leave(self, mark: MarkState) -> None:
+        members = self.by_incident[mark.incident_id]
+        del members[mark.mark_id]
+        if not members:
+            del self.by_incident[mark.incident_id]
 
     def _add(self, mark: MarkState, sign: int) -> None:
-        amount, base, uncovered = mark.subject.amount_minor, mark.base_minor, mark.uncovered_base_minor
+        amount, base, uncovered = mark.open_minor, mark.base_minor, mark.uncovered_base_minor
         for sums in (self.sums.setdefault(mark.subject.asset, AssetSums()), self.total):
             sums.marked_minor += sign * amount
             sums.unpriced_minor += sign * amount if base is None else 0
             sums.marked_base_minor += sign * (base or 0)
             sums.uncovered_base_minor += sign * (uncovered or 0)
+            sums.compensated_minor += sign * mark.compensated_minor
+            sums.recovered_minor += sign * mark.recovered_minor
 
-    def forget_released(self, limit: int) -> int:
-        """Over the limit, released marks go, the oldest first; standing ones never do. Returns how many went."""
-        over = len(self.by_id) - limit
-        if over <= 0 or self.released == 0:
-            return 0
-        gone = [mark_id for mark_id, mark in self.by_id.items() if mark.released][: over + limit // EVICTED_SHARE]
-        for mark_id in gone:
-            del self.by_id[mark_id]
-        self.released -= len(gone)
-        return len(gone)
+
+def group_of(mark: MarkState) -> Group:
+    """The group in which a mark waits while it is uncovered."""
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)

@@ -94,7 +94,7 @@ class Payouts:
         if stood:
             self.requests.given_up(known)
         if not known.left:
-            self.decisions.release(f"withdrawal:{withdrawal_id}")
+            self.decisions.clear(f"withdrawal:{withdrawal_id}")
 
     def _sequence(self, event: Withdrawal, known: Known) -> Known:
         """Check how the step follows those before it, and the wallet that it is sent from."""

@@ -32,7 +32,7 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         ticks_refused=totals.ticks_refused,
         ticks_ignored=totals.ticks_ignored,
         quarantined=totals.quarantined,
-        marks={"suspected": marks.suspected, "released": marks.released},
+        marks={str(stage): number for stage, number in marks.stages.items()},
         incidents_open=len(state.incidents.by_id),
         alerts=dict(state.incidents.alerts),
         reviews={str(review): number for review, number in state.scoring.reviews.counts.items()},
@@ -67,6 +67,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["outflow_waiting"] = TableUse(len(state.outflows.waiting), limits.outflows_waiting)
     use["incident"] = TableUse(len(state.incidents.by_id), limits.incidents)
     use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
+    use["layer_event"] = TableUse(len(state.marks.ledger.uses), limits.marks * max(1, len(state.marks.ledger.layers)))
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
     use["label"] = TableUse(len(state.labels.by_id), limits.labels)

@@ -3,7 +3,7 @@
 Never read from a file by the core; `streams.settings` builds it from configuration and the term's writer publishes it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,11 @@ PROVIDERS_MAX = 10_000
 """Providers with a profile, and in the registry."""
 
 
+LayerKind = Literal["guarantee", "liability_reserve", "insurance", "group_funding"]
+Drawn = Literal["prefunded", "on_claim"]
+LayerAmount = Annotated[str, Meta(pattern=r"^[0-9]+([.][0-9]+)?$", max_length=64)]
+
+
 class Asset(msgspec.Struct, frozen=True):
     """One asset: how many decimals its smallest unit has (BTC 8, ETH 18, JPY 0)."""
 
@@ -21,12 +26,17 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One layer of the reserve, drawn on in the order of the list."""
+    """One layer of the reserve, drawn on in the order of the list. An event is an incident."""
 
     layer_id: Annotated[str, Meta(min_length=1, max_length=128, description="Name of the layer.")]
-    unit: Annotated[str, Meta(description="An asset (guarantee in kind: carries marks of that asset only) or the base currency.")]
+    unit: Annotated[str, Meta(description="An asset (in kind: carries marks of that asset only) or the base currency.")]
     causes: Annotated[tuple[Cause, ...], Meta(description="Causes that it covers.")] = ("unauthorized_access", "system_failure", "undecided")
     customers_only: Annotated[bool, Meta(description="The exchange's own loss isn't covered.")] = True
+    kind: Annotated[LayerKind, Meta(description="What it is: a guarantee is kept in kind.")] = "liability_reserve"
+    drawn: Annotated[Drawn, Meta(description="prefunded: carries what it was funded with; on_claim: is claimed on when it is needed.")] = "prefunded"
+    limit_per_event: Annotated[LayerAmount | None, Meta(description="What it carries of one event at most, in its unit.")] = None
+    limit_total: Annotated[LayerAmount | None, Meta(description="What it carries at most, in its unit; what comes back counts no longer.")] = None
+    deductible: Annotated[LayerAmount, Meta(description="What of each event it doesn't carry, in its unit: the first that reaches it.")] = "0"
 
 
 class Actor(msgspec.Struct, frozen=True):

@@ -23,8 +23,8 @@ class SmallFacts(msgspec.Struct, frozen=True, kw_only=True):
 def small_facts(state: State) -> SmallFacts:
     """The facts of a state, to be encoded at once: they change in place."""
     return SmallFacts(
-        prices=state.marks.prices,
-        jumped=state.marks.jumped,
+        prices=state.marks.prices.newest,
+        jumped=state.marks.prices.jumped,
         providers=state.providers,
         doubted_providers=state.doubted_providers,
         levels=state.levels,
@@ -37,5 +37,5 @@ def restore_small_facts(state: State, facts: SmallFacts) -> None:
     for asset, price in facts.prices.items():
         marks.set_price(asset, price.text, price.source, price.at_ms)
         state.held.exposure.revalue(asset, marks.value)
-    marks.jumped = facts.jumped
+    marks.prices.jumped = facts.jumped
     state.providers, state.doubted_providers, state.levels = facts.providers, facts.doubted_providers, facts.levels

@@ -15,16 +15,17 @@ import numpy.typing as npt
 
 from detectors.registry import PlugIns, none_installed
 from monitor.budget import Bucket, Overflow, Review
+from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
 from monitor.exposure import WalletBalance
 from monitor.holdings import HoldingState
 from monitor.incidents import IncidentState
 from monitor.labels import Label
-from monitor.marks import AssetSums, Drain, MarkState
+from monitor.ledger import EventUse, LayerState
+from monitor.mark_state import AssetSums, Drain, MarkState
 from monitor.outflows import Waiting
 from monitor.policy import Policy
 from monitor.repeated import Asked
-from monitor.reserve import LayerState
 from monitor.small_facts import SmallFacts, restore_small_facts, small_facts
 from monitor.sources import Source
 from monitor.state import Clock, State, Totals
@@ -80,7 +81,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     sums: dict[str, AssetSums]
     total: AssetSums
     drain: Drain
-    mark_counts: tuple[int, int]
+    stages: dict[MarkStage, int]
     alerts: dict[str, int]
     incident_evicted: int
     dirty: list[str]
@@ -115,7 +116,7 @@ COLUMNS: dict[str, Any] = {
     "withdrawals.id": str, "withdrawals.known": Known, "payments.key": str, "payments.id": tuple[str, ...],
     "unread.id": str, "unread.version": int,
     "event_ids.young": str, "event_ids.young_digest": int, "event_ids.old": str, "event_ids.old_digest": int,
-    "retried": str, "marks": MarkState, "unpriced": str, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
+    "retried": str, "marks": MarkState, "unpriced": str, "uncovered": str, "layer_events": EventUse, "incidents": IncidentState, "incidents.key": str, "incidents.key_id": str,
     "security.account": str, "security.at_ms": int,
     "repeated.young": str, "repeated.young_asked": tuple[Asked, ...], "repeated.old": str, "repeated.old_asked": tuple[Asked, ...],
     "repeated.habit": str, "repeated.habit_times": int,
@@ -141,6 +142,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         "event_ids.young": list(ids.young), "event_ids.young_digest": list(ids.young.values()),
         "event_ids.old": ids.old.keys(), "event_ids.old_digest": ids.old.values(),
         "retried": list(state.retried), "marks": list(marks.by_id.values()), "unpriced": list(marks.unpriced),
+        "uncovered": marks.uncovered.in_order(), "layer_events": list(marks.ledger.uses.values()),
         "incidents": [msgspec.Raw(msgspec.json.encode(incident)) for incident in incidents.by_id.values()],
         "incidents.key": list(incidents.by_key), "incidents.key_id": list(incidents.by_key.values()),
         "waiting": list(state.outflows.waiting.values()),
@@ -188,12 +190,12 @@ def _small(state: State) -> Small:
         event_id_counts=(state.event_ids.repeats, state.event_ids.conflicts),
         held_complete=state.held.complete,
         held_overflown=state.held.overflown,
-        layers=marks.reserve.layers,
+        layers=marks.ledger.layers,
         facts=small_facts(state),
         sums=marks.sums,
         total=marks.total,
         drain=marks.drain,
-        mark_counts=(marks.suspected, marks.released),
+        stages=marks.stages,
         alerts=state.incidents.alerts,
         incident_evicted=state.incidents.evicted,
         dirty=list(state.incidents.dirty),
@@ -276,13 +278,11 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
 
 def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
     marks, incidents = state.marks, state.incidents
-    marks.reserve.layers = small.layers
-    marks.configure(small.policy)
+    marks.restore(small.layers, columns["marks"], columns["uncovered"], columns["layer_events"])
     restore_small_facts(state, small.facts)
-    marks.by_id = {mark.subject.mark_id: mark for mark in columns["marks"]}
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
-    marks.suspected, marks.released = small.mark_counts
+    marks.stages = small.stages
     incidents.by_id = {incident.incident_id: incident for incident in columns["incidents"]}
     incidents.by_key = dict(zip(columns["incidents.key"], columns["incidents.key_id"], strict=True))
     incidents.dirty = dict.fromkeys(small.dirty)

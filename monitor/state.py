@@ -119,5 +119,6 @@ class State:
         least = parse_amount(policy.thresholds.unit_confusion_base_amount, policy.assets[policy.base_currency].decimals)
         self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
         self.scoring.configure(policy)
-        self.marks.configure(policy)
+        refused += self.marks.configure(policy)
+        self.policy = self.marks.policy
         return refused

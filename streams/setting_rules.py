@@ -12,6 +12,7 @@ from detectors.lanes import Lanes
 from detectors.registry import Parts, check_names
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
 from monitor.findings import RULES
+from monitor.layers import layer_faults
 from monitor.scoring import configured
 from monitor.signatures import public_key
 from streams.plug_ins import installed, names
@@ -130,16 +131,8 @@ def _assets(settings: Settings) -> Iterator[str]:
 
 
 def _layers(settings: Settings) -> Iterator[str]:
-    policy = settings.policy
-    seen: set[str] = set()
-    for index, layer in enumerate(policy.layers):
-        if layer.unit not in policy.assets:
-            yield f"policy.layers.{index}.unit ({layer.unit}) must be one of policy.assets; {nearest_asset(layer.unit, list(policy.assets))}"
-        if not layer.causes:
-            yield f"policy.layers.{index}.causes must name at least one cause, or the layer ({layer.layer_id}) would cover nothing."
-        if layer.layer_id in seen:
-            yield f"policy.layers.{index}.layer_id ({layer.layer_id}) is there twice; every layer needs a name of its own."
-        seen.add(layer.layer_id)
+    for field, why in layer_faults(settings.policy, nearest_asset):
+        yield f"policy.layers.{field} {why}"
 
 
 def nearest_asset(name: str, known: list[str]) -> str:

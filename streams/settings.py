@@ -91,7 +91,7 @@ DEFAULT_POLICY = Policy(
         "ADA": Asset(6), "DOT": Asset(10), "TRX": Asset(6), "XLM": Asset(7), "MATIC": Asset(18), "LINK": Asset(18), "AVAX": Asset(18),
         "XEM": Asset(6), "USDT": Asset(6), "USDC": Asset(6), "MONA": Asset(8), "stETH": Asset(18), "mETH": Asset(18), "cmETH": Asset(18),
     },
-    layers=(Layer("guarantee-btc", "BTC"), Layer("guarantee-eth", "ETH"), Layer("liability-reserve", "JPY")),
+    layers=(Layer("guarantee-btc", "BTC", kind="guarantee"), Layer("guarantee-eth", "ETH", kind="guarantee"), Layer("liability-reserve", "JPY")),
 )  # fmt: skip
 """What holds where no configuration says otherwise, so that a first try works: yen, the usual assets, guarantees in kind before money."""
 

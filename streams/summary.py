@@ -17,6 +17,7 @@ from monitor.contracts.outputs import (
     Incident,
     LayerCoverage,
     Mark,
+    MarkStage,
     ReasonGiven,
     ReviewTold,
     Severity,
@@ -29,6 +30,7 @@ KEPT_MAX = 1_000
 """Marks, incidents and odd verdicts kept in full; all are counted."""
 COVERAGE_ROWS_MAX = 512
 SHOWN_MAX = 12
+MARK_STATES: tuple[MarkStage, ...] = typing.get_args(MarkStage)
 HEARTBEAT = b'{"kind":"heartbeat"'
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "notice")
 ORDER: tuple[VerdictKind, ...] = ("CLEAR", "WATCH", "HOLD", "UNSCORED")
@@ -56,8 +58,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     late: int
     versions: int
     heartbeats: int
-    marks_suspected: int
-    marks_released: int
+    marks_by_state: dict[str, int]
     marks: list[Mark]
     incidents: list[Incident]
     reasons: dict[str, list[ReasonGiven]]
@@ -197,8 +198,7 @@ class Story:
             late=self.late,
             versions=self.versions,
             heartbeats=self.heartbeats,
-            marks_suspected=states.count("suspected"),
-            marks_released=states.count("released"),
+            marks_by_state={state: states.count(state) for state in MARK_STATES},
             marks=list(self.marks.values()),
             incidents=sorted(self.incidents.values(), key=lambda incident: SEVERITIES.index(incident.severity)),
             reasons=self.reasons,
@@ -241,15 +241,16 @@ def grouped(amount: str) -> str:
 def answer(summary: Summary) -> Iterator[str]:
     """The question first: was anything taken, how much is marked, is it covered, who was woken."""
     base = summary.base_currency
-    suspected = [mark for mark in summary.marks if mark.state == "suspected"]
+    lost = [mark for mark in summary.marks if mark.state != "cleared"]
+    number = sum(count for state, count in summary.marks_by_state.items() if state != "cleared")
     critical = sum(incident.severity == "critical" for incident in summary.incidents)
-    if not suspected and not critical:
+    if not lost and not critical:
         yield "Was anything taken?  Nothing that the monitor would mark or page."
     else:
-        taken = ", ".join(f"{grouped(amount)} {asset}" for asset, amount in _by_asset(suspected).items()) or "nothing that is marked"
-        more = " at least" if summary.at_least or len(suspected) < summary.marks_suspected else ""
+        taken = ", ".join(f"{grouped(amount)} {asset}" for asset, amount in _by_asset(lost).items()) or "nothing that is marked"
+        more = " at least" if summary.at_least or len(lost) < number else ""
         yield f"Was anything taken?  YES, as it looks:{more} {taken}."
-        yield f"How much is marked?  {grouped(summary.marked)} {base} on {summary.marks_suspected} suspected withdrawal(s) or outflow(s)."
+        yield f"How much is marked?  {grouped(summary.marked)} {base} on {number} withdrawal(s) or outflow(s)."
         if summary.at_least:
             yield "Is it covered?       Not known: something marked has no price; the value above is a lower bound."
         elif summary.uncovered == "0":
@@ -288,11 +289,12 @@ def lines(summary: Summary) -> Iterator[str]:
     yield f"Verdicts   {kinds}; held too late (already sent): {summary.too_late}; decided late: {summary.late:,}"
     asked = ", ".join(f"{review.replace('_', ' ')} {count:,}" for review, count in summary.reviews.items())
     yield f"Reviews    {asked}"
-    yield f"Marks      {summary.marks_suspected} suspected, {summary.marks_released} released"
+    states = (f"{count} {state.replace('_', ' ')}" for state, count in summary.marks_by_state.items() if count)
+    yield f"Marks      {', '.join(states) or 'none'}"
     for mark in summary.marks[:SHOWN_MAX]:
-        parts = ", ".join(f"{part.layer_id} {grouped(part.amount)} {part.unit}" for part in mark.allocations) or "no layer"
+        parts = ", ".join(f"{part.layer_id} {grouped(part.amount)} {part.unit} {part.account}" for part in mark.allocations) or "no layer"
         worth = "no price known" if mark.base_amount is None else f"{grouped(mark.base_amount)} {summary.base_currency}"
-        yield f"  {mark.mark_id}: {mark.state} {grouped(mark.amount)} {mark.asset} ({worth}), carried by {parts}"
+        yield f"  {mark.mark_id}: {mark.state.replace('_', ' ')} {grouped(mark.amount)} {mark.asset} ({worth}), carried by {parts}"
     if len(summary.marks) > SHOWN_MAX:
         yield f"  and {len(summary.marks) - SHOWN_MAX} more"
     yield f"Incidents  {len(summary.incidents)}; pages {summary.pages}, notices {summary.notices}"

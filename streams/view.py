@@ -154,8 +154,10 @@ def _reserve(coverage: Coverage | None) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_row("all layers", bar(free, held, total), f"{grouped(coverage.available_base_amount)} {coverage.base_currency} free")
     for layer in coverage.layers:
-        layer_free, layer_held = _whole(layer.available), _whole(layer.held)
-        table.add_row(layer.layer_id, bar(layer_free, layer_held, layer_free + layer_held), f"{grouped(layer.available)} {layer.unit} free")
+        if layer.can_carry is None:
+            continue  # uncovered, which the last row tells, and layers that carry nothing new
+        layer_free, layer_held = _whole(layer.can_carry), _whole(layer.held)
+        table.add_row(layer.layer_id, bar(layer_free, layer_held, layer_free + layer_held), f"{grouped(layer.can_carry)} {layer.unit} free")
     marked = f"{grouped(coverage.marked_base_amount)} {coverage.base_currency} marked, {grouped(coverage.uncovered_base_amount)} uncovered"
     table.add_row("", Text(marked, "bold red" if coverage.marked_base_amount != "0" else ""), "")
     return table

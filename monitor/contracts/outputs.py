@@ -13,6 +13,7 @@ from monitor.contracts.base import Amount, Cause, Id, Mode, Owner, TimeMs
 
 VerdictKind = Literal["CLEAR", "WATCH", "HOLD", "UNSCORED"]
 Severity = Literal["notice", "warning", "critical"]
+MarkStage = Literal["suspected", "confirmed", "partly_recovered", "compensated", "cleared"]
 ReviewTold = Literal["asked", "joined", "over_budget", "severe"]
 
 
@@ -68,26 +69,40 @@ class Heartbeat(Output, frozen=True, kw_only=True, gc=False, tag_field="kind", t
 
 
 class Allocation(msgspec.Struct, frozen=True, gc=False):
-    """The part of a mark that one layer carries, in the layer's own unit."""
+    """The part of a mark that one layer carries. What no layer carries is the part of the layer `uncovered`."""
 
     layer_id: Id
+    account: Annotated[
+        Literal["held", "paid", "recovered"],
+        Meta(description="held: earmarked for what is open; paid: compensated with it; recovered: came back of what was paid."),
+    ]
     unit: Id
-    amount: Amount
-    base_amount: Annotated[Amount, Meta(description="The same part in the base currency.")]
+    amount: Annotated[Amount, Meta(description="In the layer's own unit.")]
+    asset_amount: Annotated[Amount, Meta(description="The units of the marked asset that this stands for.")]
+    base_amount: Annotated[Amount | None, Meta(description="The value in the base currency that this stands for; none while no price is known.")]
+    deductible: Annotated[Amount, Meta(description="What of the layer's deductible for the event this mark bore, in the layer's unit.")]
 
 
 class Mark(Output, frozen=True, kw_only=True, gc=False):
-    """An amount earmarked against the reserve, or released again. Versions are never overwritten."""
+    """A loss, suspected or certain, and what it is earmarked against. Versions are never overwritten."""
 
     mark_id: Id
     version: Annotated[int, Meta(ge=1)]
-    state: Literal["suspected", "released"]
+    state: Annotated[
+        MarkStage,
+        Meta(description="cleared: it was no loss. A compensated mark that is found to be larger is suspected again for the rest."),
+    ]
     withdrawal_id: Id | None
     account_id: Id | None
     owner: Owner
     asset: Id
-    amount: Amount
-    base_amount: Annotated[Amount | None, Meta(description="Value in the base currency, rounded up; none while no price is known.")]
+    amount: Annotated[Amount, Meta(description="The whole loss.")]
+    open_amount: Annotated[Amount, Meta(description="What of it is still to be compensated; the allocations that are held are for this.")]
+    recovered_amount: Annotated[Amount, Meta(description="What of it came back, before or after it was compensated.")]
+    compensated_amount: Annotated[Amount, Meta(description="What of it was compensated.")]
+    base_amount: Annotated[
+        Amount | None, Meta(description="Value of what is open in the base currency, at this price, rounded up; none while no price is known.")
+    ]
     price: Amount | None
     price_source: Id | None
     price_at_ms: TimeMs | None
@@ -95,20 +110,23 @@ class Mark(Output, frozen=True, kw_only=True, gc=False):
     provider_id: Id | None
     incident_id: Id
     allocations: tuple[Allocation, ...]
-    uncovered_base_amount: Annotated[Amount | None, Meta(description="What no layer carries; none while no price is known.")]
+    uncovered_base_amount: Annotated[Amount | None, Meta(description="What no layer carries of what is open; none while no price is known.")]
     policy_version: int
 
 
 class LayerCoverage(msgspec.Struct, frozen=True, gc=False):
-    """One layer in its own unit: funded + recovered = available + held + paid."""
+    """One layer in its own unit: funded + recovered = available + held + paid. The last is `uncovered`, which is claimed on without limit."""
 
     layer_id: Id
     unit: Id
-    funded: Amount
-    recovered: Amount
+    funded: Annotated[Amount, Meta(description="Put in, less what was drawn; of a layer on claim: what is claimed, less what went back.")]
+    recovered: Annotated[Amount, Meta(description="What came back of what was paid.")]
     available: Amount
     held: Amount
     paid: Amount
+    can_carry: Annotated[
+        Amount | None, Meta(description="What it can still carry, within its total limit; none of uncovered and of layers no longer in the policy.")
+    ]
 
 
 PriceStanding = Literal["fresh", "stale", "missing", "jumped"]
@@ -169,9 +187,7 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     at_least: Annotated[bool, Meta(description="Something marked has no price: the totals are lower bounds.")]
     exhausted: Annotated[
         bool,
-        Meta(
-            description="Something is marked and nothing is available. A mark keeps the layers that it was made on: later funding carries later marks."
-        ),
+        Meta(description="Something is marked and nothing is available. What becomes available carries what stands uncovered, the oldest first."),
     ]
     headroom_base_amount: Annotated[dict[str, Amount], Meta(description="By cause: what a customers' loss could still draw on, all assets in kind.")]
     customers_base_amount: Annotated[

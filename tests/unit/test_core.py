@@ -95,12 +95,12 @@ def test_layers_are_drawn_on_in_order_and_the_rest_is_uncovered() -> None:
     published = story.tell("withdrawals status=requested balance_before=0")
     mark = next(record for record in published if record["topic"] == "marks")
     parts = [(part["layer_id"], part["amount"], part["base_amount"]) for part in mark["allocations"]]  # type: ignore[attr-defined]
-    assert parts == [("kind", "0.5", "500"), ("reserve", "300", "300")]
+    assert parts == [("kind", "0.5", "500"), ("reserve", "300", "300"), ("uncovered", "200", "200")]
     assert (mark["base_amount"], mark["uncovered_base_amount"]) == ("1000", "200")
     coverage = [record for record in published if record["topic"] == "coverage"][-1]
     assert (coverage["exhausted"], coverage["available_base_amount"]) == (True, "0")
-    released = [record for record in story.tell("withdrawals status=cancelled") if record["topic"] == "coverage"][-1]
-    assert (released["exhausted"], released["available_base_amount"], released["marked_base_amount"]) == (False, "800", "0")
+    cleared = [record for record in story.tell("withdrawals status=cancelled") if record["topic"] == "coverage"][-1]
+    assert (cleared["exhausted"], cleared["available_base_amount"], cleared["marked_base_amount"]) == (False, "800", "0")
 
 
 def test_a_silent_source_is_blind_and_absence_waits() -> None:

@@ -22,7 +22,7 @@ def gauges() -> Gauges:
         journal_id="a" * 64, term="t-1", next_offset=1_000, time_ms=1_700_000_000_500, base_currency="JPY", base_decimals=0,
         entries={"withdrawal": 900, "rejected": 5, "unheard-of": 1}, verdicts={"CLEAR": 890, "HOLD": 7, "UNSCORED": 3},
         rejected={"withdrawals": {"bad_json": 3}, "unheard-of": {"unheard-of": 2}}, repeats=5, conflicts=1, holes=1, gaps=1, ticks_refused=1,
-        ticks_ignored=2, quarantined=1, marks={"suspected": 7, "released": 1}, incidents_open=2, alerts={"page": 1, "notice": 4},
+        ticks_ignored=2, quarantined=1, marks={"suspected": 7, "cleared": 1}, incidents_open=2, alerts={"page": 1, "notice": 4},
         findings={"redirect": 2}, tables={"account": TableUse(10, 2_000_000)}, evictions={"account": 4},
         sources={"withdrawals/0": SourceUse(90, 100, "reading"), "withdrawals/1": SourceUse(10, 15, "blind"), "outflows/0": SourceUse(5, 5, "hole")},
         detectors={"account_lane": DetectorUse("READY", 900, 1_700_000_000_000)},

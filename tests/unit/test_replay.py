@@ -106,7 +106,7 @@ def test_the_summary_answers_the_question_first(replayed: Replayed) -> None:
     assert first[1].startswith("How much is marked?  48,200,000,000 JPY")
     assert first[2].startswith("Is it covered?       Yes, in full")
     assert first[-1].startswith(f"SHA-256    {replayed.sha256}")
-    assert orjson.loads(as_json(replayed))["summary"]["marks_suspected"] == 1
+    assert orjson.loads(as_json(replayed))["summary"]["marks_by_state"]["suspected"] == 1
 
 
 def test_a_file_written_by_hand_from_the_schema(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ STORIES = {
     "the change shows before the broadcast, and the withdrawal is stopped": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=signed address=thief       | mark suspected 1 BTC; page; verdict HOLD redirect
-        withdrawals status=cancelled                  | mark released 1 BTC""",
+        withdrawals status=cancelled                  | mark cleared 1 BTC""",
     "it was to be held and left all the same": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
         withdrawals status=broadcast tx_id=t          | verdict HOLD late more_than_held""",
@@ -112,12 +112,12 @@ STORIES = {
         outflows tx_id=t2                             |""",
     "held, given up, and paid all the same: marked again": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        withdrawals status=failed                     | mark released 1 BTC
+        withdrawals status=failed                     | mark cleared 1 BTC
         withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; verdict HOLD late more_than_held""",
     "redirected, given up, and paid all the same: marked again": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=signed address=thief       | mark suspected 1 BTC; page; verdict HOLD redirect
-        withdrawals status=failed                     | mark released 1 BTC
+        withdrawals status=failed                     | mark cleared 1 BTC
         withdrawals status=broadcast address=thief tx_id=t | mark suspected 1 BTC; verdict HOLD late redirect
         outflows address=thief tx_id=t                |
         progress                                      |""",

@@ -1,0 +1,117 @@
+"""What is known of one mark, what an operation did to it, and sums over marks. Values only; what changes them is in `monitor.marks`."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from detectors.elementary import exp
+from monitor.contracts.base import Cause
+from monitor.contracts.outputs import MarkStage
+from monitor.findings import Subject
+from monitor.layers import UNCOVERED
+from monitor.ledger import Part
+from monitor.prices import PriceState
+
+LN2 = 0.6931471805599453
+MINUTE_MS = 60_000
+
+STANDING: frozenset[MarkStage] = frozenset(("suspected", "confirmed", "partly_recovered"))
+"""In these something is still to be compensated, or may be."""
+
+
+class MarkState(msgspec.Struct, frozen=True):
+    """The current version of one mark. `subject.amount_minor` is the whole loss; values are of the price that the mark was made at.
+
+    What is open (still to be compensated) is held in `parts`; a rest that no price is known for is in none. `paid` and `returned` are what layers
+    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer.
+    """
+
+    subject: Subject
+    cause: Cause
+    incident_id: str
+    version: int
+    stage: MarkStage
+    base_minor: int | None
+    price: PriceState | None
+    parts: tuple[Part, ...]
+    recovered_minor: int = 0
+    compensated_minor: int = 0
+    returned_minor: int = 0
+    paid: tuple[Part, ...] = ()
+    returned: tuple[Part, ...] = ()
+    by_people: bool = False
+
+    @property
+    def mark_id(self) -> str:
+        """Names the loss."""
+        return self.subject.mark_id
+
+    @property
+    def standing(self) -> bool:
+        """Whether something is, or may be, still to be compensated."""
+        return self.stage in STANDING
+
+    @property
+    def settled_minor(self) -> int:
+        """What is compensated or came back before it was, in units."""
+        return self.compensated_minor + self.recovered_minor - self.returned_minor
+
+    @property
+    def open_minor(self) -> int:
+        """What is still to be compensated, in units; `base_minor` is its value, None while no price is known."""
+        return self.subject.amount_minor - self.settled_minor if self.standing else 0
+
+    @property
+    def uncovered_base_minor(self) -> int | None:
+        """The value that no layer carries; None while no price is known."""
+        if self.base_minor is None:
+            return None
+        last = self.parts[-1] if self.parts else None
+        return last.base_minor if last is not None and last.layer_id == UNCOVERED else 0
+
+    @property
+    def uncarried_minor(self) -> int:
+        """The units that no layer carries."""
+        return self.open_minor - sum(part.asset_minor for part in self.parts if part.layer_id != UNCOVERED)
+
+
+class Change(NamedTuple):
+    """What an operation did to one mark: its version before (None: there was none) and after."""
+
+    before: MarkState | None
+    after: MarkState
+
+
+class AssetSums(msgspec.Struct):
+    """Sums over the marks of one asset, in minor units of the asset, values (`base`) in those of the base currency.
+
+    Marked is what is open, unpriced and uncovered are of that. In the total over assets only the values mean something.
+    """
+
+    marked_minor: int = 0
+    unpriced_minor: int = 0
+    marked_base_minor: int = 0
+    uncovered_base_minor: int = 0
+    compensated_minor: int = 0
+    recovered_minor: int = 0
+
+
+class Drain(msgspec.Struct):
+    """Newly marked base value per minute, decayed: a mark of v adds v·ln2/half-life, which halves every half-life."""
+
+    base_minor_per_minute: float = 0.0
+    at_ms: int = 0
+
+    def rate(self, now_ms: int, half_life_ms: int) -> float:
+        """The rate now. Asking changes nothing: how often somebody looks must not show in the state."""
+        return self.base_minor_per_minute * exp(-LN2 * (max(0, now_ms - self.at_ms) / half_life_ms))
+
+    def add(self, base_minor: int, now_ms: int, half_life_ms: int) -> None:
+        """A mark of that value was made now."""
+        self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
+        self.at_ms = max(self.at_ms, now_ms)
+
+
+def told(stage: MarkStage) -> str:
+    """A stage in words."""
+    return stage.replace("_", " ")

@@ -1,0 +1,204 @@
+"""The rule of allocation as small tables, the parts in the last column; what may never happen to an account; layers that are refused."""
+
+import pytest
+
+from monitor.contracts.base import Cause, Owner
+from monitor.layers import layer_faults, terms_of
+from monitor.ledger import Ledger, LedgerBrokenError, Part, apportioned, shrunk
+from monitor.policy import Layer
+from tests.simulation.journals import ASSETS, policy
+
+UNAUTHORIZED: Cause = "unauthorized_access"
+CUSTOMER: Owner = "customer"
+
+
+def ledger(*layers: Layer) -> Ledger:
+    made = ledger_of(*layers)
+    assert list(layer_faults(policy(layers=layers))) == []
+    return made
+
+
+def ledger_of(*layers: Layer) -> Ledger:
+    made = Ledger()
+    made.configure(terms_of(layers, policy().assets), "JPY")
+    return made
+
+
+def funded(*layers: tuple[Layer, int]) -> Ledger:
+    """Layers with what is put in, in their units."""
+    made = ledger(*(layer for layer, _ in layers))
+    for layer, units in layers:
+        if units:
+            assert made.fund(layer.layer_id, layer.unit, units * 10 ** ASSETS[layer.unit]) is None
+    return made
+
+
+def story(parts: tuple[Part, ...]) -> str:
+    """Layer, what it gives in its unit, and the units and the value that this stands for."""
+    return "; ".join(f"{part.layer_id} {part.amount_minor} = {part.asset_minor} for {part.base_minor}" for part in parts)
+
+
+KIND, MONEY = Layer("kind", "XEM", kind="guarantee"), Layer("money", "JPY")
+INSURANCE = Layer("insurance", "JPY", kind="insurance", drawn="on_claim", limit_total="100", limit_per_event="60", deductible="10")
+
+
+@pytest.mark.parametrize(
+    ("layers", "units", "value", "parts"),
+    [
+        ([(MONEY, 100)], 7, 100, "money 100 = 7 for 100"),
+        ([], 7, 100, "uncovered 100 = 7 for 100"),
+        # 3 units for 10: two thirds are 6.67, one third is 3.33: the yen that is missing goes to what lost more
+        ([(MONEY, 7)], 3, 10, "money 7 = 2 for 7; uncovered 3 = 1 for 3"),
+        ([(MONEY, 3)], 3, 10, "money 3 = 1 for 3; uncovered 7 = 2 for 7"),
+        # both lose half: ties by layer's name
+        ([(MONEY, 1)], 1, 2, "money 1 = 1 for 1; uncovered 1 = 0 for 1"),
+        ([(Layer("x", "JPY"), 1), (Layer("a", "JPY"), 1)], 1, 2, "x 1 = 0 for 1; a 1 = 1 for 1"),
+        # nothing to carry: no part
+        ([(MONEY, 100)], 0, 0, ""),
+        # on claim: the first 10 pass by and stay uncovered, then it carries up to its limit for one event
+        ([(INSURANCE, 0)], 50, 50, "insurance 40 = 40 for 40; uncovered 10 = 10 for 10"),
+        ([(INSURANCE, 0)], 5, 5, "insurance 0 = 0 for 0; uncovered 5 = 5 for 5"),
+        ([(INSURANCE, 0)], 90, 90, "insurance 60 = 60 for 60; uncovered 30 = 30 for 30"),
+        # the deductible counts from what reaches the layer
+        ([(MONEY, 20), (INSURANCE, 0)], 50, 50, "money 20 = 20 for 20; insurance 20 = 20 for 20; uncovered 10 = 10 for 10"),
+    ],
+)
+def test_the_rule_of_allocation(layers: list[tuple[Layer, int]], units: int, value: int, parts: str) -> None:
+    assert story(funded(*layers).plan("XRP", units, value, UNAUTHORIZED, CUSTOMER, "i")) == parts
+
+
+def test_a_layer_in_kind_carries_units_of_its_asset_alone_with_or_without_a_price() -> None:
+    made = funded((KIND, 1), (MONEY, 50))
+    assert (
+        story(made.plan("XEM", 3_000_000, 90, UNAUTHORIZED, CUSTOMER, "i"))
+        == "kind 1000000 = 1000000 for 30; money 50 = 1666667 for 50; uncovered 10 = 333333 for 10"
+    )
+    assert story(made.plan("XEM", 3_000_000, None, UNAUTHORIZED, CUSTOMER, "i")) == "kind 1000000 = 1000000 for None"
+    assert story(made.plan("XRP", 3_000_000, None, UNAUTHORIZED, CUSTOMER, "i")) == ""
+
+
+def test_causes_and_owners_that_a_layer_does_not_cover_pass_it_by() -> None:
+    made = funded((Layer("thefts", "JPY", causes=(UNAUTHORIZED,)), 100), (Layer("group", "JPY", customers_only=False), 100))
+    assert story(made.plan("XRP", 1, 10, UNAUTHORIZED, CUSTOMER, "i")) == "thefts 10 = 1 for 10"
+    assert story(made.plan("XRP", 1, 10, "system_failure", CUSTOMER, "i")) == "group 10 = 1 for 10"
+    assert story(made.plan("XRP", 1, 10, UNAUTHORIZED, "exchange", "i")) == "group 10 = 1 for 10"
+
+
+def test_a_deductible_and_a_limit_are_of_one_event_and_are_given_back_with_the_part() -> None:
+    made = funded((INSURANCE, 0))
+    first = made.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "i")
+    made.hold(first, "i")
+    second = made.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "i")
+    assert story(second) == "insurance 20 = 20 for 20; uncovered 30 = 30 for 30"  # no deductible any more, 20 left of the event's 60
+    assert story(made.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "another")) == "insurance 40 = 40 for 40; uncovered 10 = 10 for 10"
+    made.give_back(first, "i")
+    assert made.uses == {}
+    assert made.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "i") == first
+
+
+def test_what_is_held_paid_and_recovered_is_in_one_place_and_claims_are_given_back() -> None:
+    made = funded((MONEY, 10), (INSURANCE, 0))
+    parts = made.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "i")
+    made.hold(parts, "i")
+    money, insurance, uncovered = (made.layers[name] for name in ("money", "insurance", "uncovered"))
+    assert (money.available_minor, money.held_minor, insurance.funded_minor, insurance.held_minor, uncovered.held_minor) == (0, 10, 30, 30, 10)
+    made.pay(parts)
+    assert (money.paid_minor, insurance.paid_minor, uncovered.paid_minor, money.held_minor) == (10, 30, 10, 0)
+    made.recover(parts, "i")
+    assert (money.recovered_minor, money.available_minor, money.funded_minor) == (10, 10, 10)
+    assert (insurance.recovered_minor, insurance.available_minor, insurance.funded_minor) == (30, 0, 0)  # it went back to the insurer
+    assert made.uses == {}
+
+
+def test_an_account_that_does_not_add_up_stops_everything() -> None:
+    made = funded((MONEY, 10))
+    parts = made.plan("XRP", 5, 5, UNAUTHORIZED, CUSTOMER, "i")
+    with pytest.raises(LedgerBrokenError, match="money"):
+        made.pay(parts)  # what was never held
+    made = funded((MONEY, 10))
+    made.layers["money"].funded_minor += 1
+    with pytest.raises(LedgerBrokenError, match="money"):
+        made.hold(parts, "i")
+
+
+@pytest.mark.parametrize(
+    ("layer_id", "unit", "amount", "fund", "draw"),
+    [
+        ("money", "JPY", 10, None, None),
+        ("money", "JPY", 11, None, "layer money has less available than is drawn"),
+        ("money", "XEM", 1, "no layer money in XEM in the policy", "no layer money in XEM in the policy"),
+        ("nobody's", "JPY", 1, "no layer nobody's in JPY in the policy", "no layer nobody's in JPY in the policy"),
+        (
+            "insurance", "JPY", 1, "layer insurance is drawn on claim: it isn't funded beforehand",
+            "layer insurance is drawn on claim: it isn't drawn down beforehand",
+        ),
+        (
+            "uncovered", "JPY", 1, "layer uncovered is drawn on claim: it isn't funded beforehand",
+            "layer uncovered is drawn on claim: it isn't drawn down beforehand",
+        ),
+    ],
+)  # fmt: skip
+def test_funding_and_draws(layer_id: str, unit: str, amount: int, fund: str | None, draw: str | None) -> None:
+    made = funded((MONEY, 10), (INSURANCE, 0))
+    assert made.draw(layer_id, unit, amount) == draw
+    assert made.fund(layer_id, unit, amount) == fund
+
+
+def test_a_layer_that_left_the_policy_keeps_its_accounts_and_can_only_be_drawn_down() -> None:
+    made = funded((MONEY, 10))
+    made.configure((), "JPY")
+    assert story(made.plan("XRP", 1, 5, UNAUTHORIZED, CUSTOMER, "i")) == "uncovered 5 = 1 for 5"
+    assert made.fund("money", "JPY", 1) == "layer money isn't in the policy any more: it can be drawn down, not funded"
+    assert made.draw("money", "JPY", 10) is None
+    assert not made.layers["money"].touched
+    assert list(made.layers)[-1] == "uncovered"
+
+
+def test_what_is_in_a_layer_stays_in_its_unit_and_under_its_way_of_being_drawn() -> None:
+    made = funded((MONEY, 10), (KIND, 0))
+    assets = policy().assets
+    assert made.refuses(terms_of((Layer("money", "BTC"), Layer("kind", "BTC")), assets)) == ["layer money isn't empty: it stays in JPY and prefunded"]
+    assert made.refuses(terms_of((Layer("money", "JPY", drawn="on_claim", limit_total="5"),), assets)) == [
+        "layer money isn't empty: it stays in JPY and prefunded"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "size", "names", "whole"),
+    [
+        ([9], 3, "a", [3]),
+        ([4, 4, 1], 3, "abc", [2, 1, 0]),  # 1.33 + 1.33 + 0.33: one is missing, all lost as much: by name
+        ([1, 4, 4], 3, "cba", [0, 1, 2]),
+        ([2, 2, 2], 3, "abc", [1, 1, 0]),
+        ([5, 1], 3, "ab", [2, 0]),
+        ([0, 3], 3, "ab", [0, 1]),
+    ],
+)
+def test_shares_by_largest_remainder(shares: list[int], size: int, names: str, whole: list[int]) -> None:
+    assert apportioned(shares, size, list(names)) == whole
+
+
+HELD = (Part("kind", "XEM", 4, 4, 40), Part("insurance", "JPY", 30, 3, 30, 5), Part("uncovered", "JPY", 10, 1, 10))
+
+
+@pytest.mark.parametrize(
+    ("units", "value", "left", "taken"),
+    [
+        (0, 0, "kind 4 = 4 for 40; insurance 30 = 3 for 30; uncovered 10 = 1 for 10", ""),
+        (1, 10, "kind 4 = 4 for 40; insurance 30 = 3 for 30", "uncovered 10 = 1 for 10"),
+        (2, 19, "kind 4 = 4 for 40; insurance 21 = 2 for 21", "uncovered 10 = 1 for 10; insurance 9 = 1 for 9"),
+        (1, 9, "kind 4 = 4 for 40; insurance 30 = 3 for 30; uncovered 1 = 0 for 1", "uncovered 9 = 1 for 9"),
+        (6, 61, "kind 2 = 2 for 19", "uncovered 10 = 1 for 10; insurance 30 = 3 for 30; kind 2 = 2 for 21"),
+        (8, 80, "", "uncovered 10 = 1 for 10; insurance 30 = 3 for 30; kind 4 = 4 for 40"),
+    ],
+)
+def test_what_gets_smaller_gives_back_from_the_last_part_on(units: int, value: int, left: str, taken: str) -> None:
+    found = shrunk(HELD, "XEM", units, value)
+    assert tuple(map(story, found)) == (left, taken)
+    assert sum(part.deductible_minor for part in (*found[0], *found[1])) == 5
+    assert sum(part.amount_minor for part in (*found[0], *found[1])) == 44
+
+
+def test_a_broken_policy_of_layers_says_what_is_wrong_with_it() -> None:
+    broken = (Layer("uncovered", "JPY"), Layer("a", "nothing"), Layer("a", "JPY", drawn="on_claim"))
+    assert [field for field, _ in layer_faults(policy(layers=broken))] == ["0.layer_id", "1.unit", "2.layer_id", "2.limit_total"]
