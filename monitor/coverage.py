@@ -4,15 +4,24 @@ Called by `monitor.engine` after an entry that changed marks or layers, and on e
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
-from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark
-from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures
+from monitor.contracts.base import Cause
+from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark, WalletAtRisk
+from monitor.exposure import AssetExposure
+from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures, RiskFigures
+from monitor.headroom import NOTHING, THEFT, Headroom, Kept, at_risk, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
-from monitor.mark_state import MarkState
+from monitor.mark_state import AssetSums, MarkState
 from monitor.marks import Marks
 from monitor.money import print_amount
+from monitor.state import State
+
+UNMARKED = AssetSums()
+printed = lru_cache(maxsize=4_096)(print_amount)
+"""Most figures of a record are those of the record before it."""
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
@@ -42,20 +51,24 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
     )
 
 
-def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], assets: Iterable[str] | None = None) -> Coverage:
-    """One record; `assets` are those that changed, all that have marks if None."""
+def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[str] = ()) -> Coverage:
+    """One record: of the assets that changed, or of all that are marked, held or kept in kind."""
+    marks, now_ms = state.marks, state.clock.now_ms
     base = marks.policy.base_currency
-    totals = figures(marks, now_ms)
+    totals, exposure, kept = figures(marks, now_ms), state.held.exposure, kept_in_kind(marks)
+    left = headrooms(marks)
+    names = sorted({*marks.sums, *exposure.by_asset, *kept} if scope == "whole" else set(assets))
+    share = hundredths_of_percent(exposure.hot_base_minor, exposure.customers_base_minor) if state.held.whole else None
 
     def money(amount_minor: int) -> str:
-        return print_amount(amount_minor, marks.decimals(base))
+        return printed(amount_minor, marks.decimals(base))
 
     return Coverage(
         decided_at_ms=now_ms,
         scope=scope,
         base_currency=base,
         layers=tuple(_layer(marks, layer_id) for layer_id in marks.ledger.layers),
-        assets=tuple(_asset(marks, asset) for asset in sorted(marks.sums if assets is None else assets) if asset in marks.sums),
+        assets=tuple(_asset(state, asset, kept.get(asset, Kept()), left) for asset in names),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
         paid_base_amount=money(totals.paid_base_minor),
@@ -63,6 +76,11 @@ def coverage(marks: Marks, now_ms: int, scope: Literal["changed", "whole"], asse
         uncovered_base_amount=money(totals.uncovered_base_minor),
         at_least=totals.at_least,
         exhausted=totals.exhausted,
+        headroom_base_amount={cause: money(room.total()) for cause, room in left.items()},
+        customers_base_amount=money(exposure.customers_base_minor),
+        hot_base_amount=money(exposure.hot_base_minor),
+        hot_share_percent=None if share is None else printed(share, 2),
+        hot_wallets=_hot_wallets(state, scope, names, left[THEFT]),
         drain_base_amount_per_minute=money(totals.drain_base_minor_per_minute),
         seconds_to_exhaustion=totals.seconds_to_exhaustion,
     )
@@ -75,23 +93,73 @@ def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
     return LayerCoverage(
         layer_id=layer_id,
         unit=layer.unit,
-        funded=print_amount(layer.funded_minor, decimals),
-        recovered=print_amount(layer.recovered_minor, decimals),
-        available=print_amount(layer.available_minor, decimals),
-        held=print_amount(layer.held_minor, decimals),
-        paid=print_amount(layer.paid_minor, decimals),
-        can_carry=None if room is None else print_amount(room, decimals),
+        funded=printed(layer.funded_minor, decimals),
+        recovered=printed(layer.recovered_minor, decimals),
+        available=printed(layer.available_minor, decimals),
+        held=printed(layer.held_minor, decimals),
+        paid=printed(layer.paid_minor, decimals),
+        can_carry=None if room is None else printed(room, decimals),
     )
 
 
-def _asset(marks: Marks, asset: str) -> AssetCoverage:
-    sums, decimals, base_decimals = marks.sums[asset], marks.decimals(asset), marks.decimals(marks.policy.base_currency)
+def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) -> AssetCoverage:
+    marks = state.marks
+    sums, exposure = marks.sums.get(asset, UNMARKED), state.held.exposure.by_asset.get(asset, NOTHING)
+    decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.newest.get(asset)
     return AssetCoverage(
-        asset,
-        print_amount(sums.marked_minor, decimals),
-        print_amount(sums.marked_base_minor, base_decimals),
-        print_amount(sums.uncovered_base_minor, base_decimals),
-        print_amount(sums.unpriced_minor, decimals),
+        asset=asset,
+        marked=printed(sums.marked_minor, decimals),
+        marked_base_amount=printed(sums.marked_base_minor, base_decimals),
+        uncovered_base_amount=printed(sums.uncovered_base_minor, base_decimals),
+        unpriced=printed(sums.unpriced_minor, decimals),
+        available=printed(kept.available_minor, decimals),
+        held=printed(kept.held_minor, decimals),
+        paid=printed(kept.paid_minor, decimals),
+        headroom_base_amount={cause: printed(room.of(asset), base_decimals) for cause, room in left.items()},
+        customers=printed(exposure.customers_minor, decimals),
+        customers_hot=printed(exposure.hot_minor, decimals),
+        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, kept), decimals),
+        price=None if price is None else price.text,
+        price_standing=marks.price_standing(asset, state.clock.now_ms),
+    )
+
+
+def _shortfall(marks: Marks, asset: str, exposure: AssetExposure, kept: Kept) -> int:
+    """Money needs no guarantee of its own kind."""
+    return 0 if asset == marks.policy.base_currency else shortfall(exposure, kept)
+
+
+def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[str], carries: Headroom) -> tuple[WalletAtRisk, ...]:
+    marks, held = state.marks, state.held
+    if scope == "whole":
+        wallets = most_at_risk(marks, held.exposure, carries)
+    else:
+        wallets = [wallet for asset in assets for wallet in at_risk(marks, held.exposure, asset, carries, 1)]
+    base_decimals = marks.decimals(marks.policy.base_currency)
+    return tuple(
+        WalletAtRisk(
+            wallet.wallet_id,
+            held.balances[f"{wallet.wallet_id} {wallet.asset}"].provider_id,
+            wallet.asset,
+            printed(wallet.amount_minor, marks.decimals(wallet.asset)),
+            printed(wallet.base_minor, base_decimals),
+            printed(wallet.uncovered_base_minor, base_decimals),
+        )
+        for wallet in wallets
+    )
+
+
+def risk_figures(state: State) -> RiskFigures:
+    """What is at risk in hot wallets, for gauges."""
+    marks, exposure = state.marks, state.held.exposure
+    left = headrooms(marks)
+    wallets = most_at_risk(marks, exposure, left[THEFT])
+    return RiskFigures(
+        headroom_base_minor={cause: room.total() for cause, room in left.items()},
+        customers_base_minor=exposure.customers_base_minor,
+        hot_base_minor=exposure.hot_base_minor,
+        largest_wallet_base_minor=max((wallet.base_minor for wallet in wallets), default=0),
+        largest_wallet_uncovered_base_minor=max((wallet.uncovered_base_minor for wallet in wallets), default=0),
     )
 
 
@@ -156,9 +224,21 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
     }
 
 
-def asset_figures(marks: Marks) -> dict[str, AssetFigures]:
+def asset_figures(state: State) -> dict[str, AssetFigures]:
     """Every asset's sums, for gauges."""
-    return {
-        asset: AssetFigures(marks.decimals(asset), sums.marked_minor, sums.unpriced_minor, sums.marked_base_minor, sums.uncovered_base_minor)
-        for asset, sums in marks.sums.items()
-    }
+    marks, exposure, kept = state.marks, state.held.exposure.by_asset, kept_in_kind(state.marks)
+    found = {}
+    for asset in sorted({*marks.sums, *exposure, *kept}):
+        sums, exposed = marks.sums.get(asset, UNMARKED), exposure.get(asset, NOTHING)
+        found[asset] = AssetFigures(
+            marks.decimals(asset),
+            sums.marked_minor,
+            sums.unpriced_minor,
+            sums.marked_base_minor,
+            sums.uncovered_base_minor,
+            exposed.customers_minor,
+            exposed.hot_minor,
+            _shortfall(marks, asset, exposed, kept.get(asset, Kept())),
+            marks.price_standing(asset, state.clock.now_ms),
+        )
+    return found

@@ -3,11 +3,14 @@
 An auditor reads this file first. Changes `monitor.state`; called by `monitor.events` and `monitor.engine`.
 """
 
+from collections.abc import Iterable
+from typing import Literal
+
 import msgspec
 
 from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
-from monitor.contracts.outputs import Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
+from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
 from monitor.incident_state import incident_record
@@ -40,6 +43,10 @@ class Decisions:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self.state = state
         self.outbox = outbox
+        self.moved = False
+        """Whether marks or layers changed since levels were looked at."""
+        self.moved_by: str | None = None
+        """The incident of the newest mark that did."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -185,7 +192,12 @@ class Decisions:
             self.outbox.put("marks", after.mark_id, mark_record(state.marks, after, now_ms))
         if changes:
             assets = dict.fromkeys(after.subject.asset for _, after in changes)
-            self.outbox.put("coverage", None, coverage(state.marks, now_ms, "changed", assets))
+            self.reserve_moved(assets, changes[-1].after.incident_id)
+
+    def reserve_moved(self, assets: Iterable[str], incident_id: str | None) -> None:
+        """Marks or layers changed, by an incident's mark or by funding: publish coverage of the assets and in total."""
+        self.moved, self.moved_by = True, incident_id
+        self.outbox.put("coverage", None, coverage(self.state, "changed", assets))
 
     def settle(self) -> None:
         """At the end of an entry: what it made available carries what stands uncovered."""
@@ -233,6 +245,26 @@ class Decisions:
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
 
+    def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
+        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did."""
+        state = self.state
+        state.totals.findings[rule] = state.totals.findings.get(rule, 0) + 1
+        severity = rule_of(rule).severity
+        kind: Literal["page", "notice"] = "page" if severity == "critical" else "notice"
+        state.incidents.counts.alerts[kind] += 1
+        alert = Alert(
+            decided_at_ms=state.clock.now_ms,
+            alert_id=f"level-{self.outbox.offset}-{self.outbox.index}",
+            incident_id=incident_id,
+            kind=kind,
+            why="level_crossed",
+            severity=severity,
+            title=rule_of(rule).title,
+            summary=detail,
+            policy_version=state.policy.version,
+        )
+        self.outbox.put("alerts", incident_id or measure, alert)
+
     def publish_incident(self, incident_id: str) -> None:
         """Publish an incident's next version."""
         state = self.state
@@ -270,9 +302,10 @@ class Decisions:
         if isinstance(change, Change):
             self.changed(change)
 
-    def reprice(self, asset: str) -> None:
-        """A price of an asset came: marks that had none, or a stale one, are valued now."""
+    def priced(self, asset: str) -> None:
+        """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""
         state = self.state
+        state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:
             return
         for change in state.marks.reprice(asset, state.clock.now_ms):

@@ -23,24 +23,20 @@ from monitor.contracts.journal import (
     JournalEntry,
     OutflowEntry,
     PriceEntry,
-    ProgressEntry,
     RejectedEntry,
-    SourceAcceptedEntry,
     Sourced,
-    SourceOpenedEntry,
     TermEntry,
-    TickEntry,
     WithdrawalEntry,
 )  # fmt: skip
-from monitor.contracts.outputs import Audit, Heartbeat
+from monitor.contracts.outputs import Audit
 from monitor.contracts.withdrawals import Withdrawal
-from monitor.coverage import coverage
 from monitor.decisions import Decisions, FactRefusedError
 from monitor.entities import EVICTED_SHARE
 from monitor.events import Events
 from monitor.facts import facts_of
 from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
+from monitor.own_entries import OwnEntries
 from monitor.picture import picture
 from monitor.repeats import CONFLICT, NEW, REPEAT, Seen
 from monitor.scoring import Opinion
@@ -54,8 +50,6 @@ __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 Scope = Literal["detectors", "entry"]
 KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*get_args(EventEntry), RejectedEntry)}
 SOURCED = frozenset(KINDS)
-CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
-"""Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
 ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
 """What these tell is gathered with the requests after them, or learnt before those are scored, so it must have had its effect before. Account events only leave a fact that
 nothing else reads: it is taken in the first pass, and cuts nothing."""
@@ -133,6 +127,7 @@ class Engine:
         self._state = state
         self.decisions = Decisions(state, self.outbox)
         self.events = Events(state, self.decisions)
+        self.own = OwnEntries(state, self.decisions, self.events)
 
     def fold(self, start: int, entries: Sequence[bytes]) -> list[OutputRecord]:
         """Take entries from offset `start` on; returns what they cause, in order.
@@ -187,21 +182,10 @@ class Engine:
             return
         self._flush()
         self.outbox.at(offset)
-        if type(entry) is TermEntry:
-            self._term(entry)
-        elif type(entry) is TickEntry:
-            self._tick(entry)
-        elif type(entry) is ProgressEntry:
-            self._now(entry.clock_ms)
-            self.state.sources.progress(entry)
-            self.events.progressed()
-        elif type(entry) is SourceOpenedEntry:
-            self._now(entry.clock_ms)
-            for notice in self.state.sources.open(entry):
-                self.decisions.notice(notice)
-        elif type(entry) is SourceAcceptedEntry:
-            self.decisions.notice(self.state.sources.accept(entry))
-        self.decisions.settle()
+        if type(entry) is TermEntry and self._state is None:
+            self._install(State(entry.policy, self.plug_ins))
+        self.own.handlers[type(entry)](entry)
+        self.events.settled()
 
     def _judge(self, offset: int, value: bytes, entry: Any) -> bool:
         """First pass: whether it is accepted, its event new, and whether it asks for a new withdrawal. Says whether it ends the segment."""
@@ -286,12 +270,10 @@ class Engine:
             self.failing_offset = outbox.offset = judged.offset
             outbox.index = 0
             if entry.clock_ms > clock.intake_ms:
-                self._now(entry.clock_ms)
+                clock.heard(entry.clock_ms)
             kind = type(entry)
-            if judged.seen is CONFLICT:
-                events.repeat_conflict(entry, entry.event.event_id)
-                if kind not in CHECKED_TWICE:
-                    continue
+            if judged.seen is CONFLICT and not events.repeat_conflict(entry, entry.event.event_id):
+                continue
             try:
                 if judged.place != NOT_REQUESTED:
                     self._requested(judged, opinions, first)
@@ -301,7 +283,7 @@ class Engine:
                     events.handlers[kind](entry)
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
-            self.decisions.settle()
+            self.events.settled()
         segment.clear()
         self.fresh.clear()
         if scoring.end_block():
@@ -326,52 +308,6 @@ class Engine:
     def _end_block(self) -> None:
         """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
         self.state.withdrawals.evict(self.state.policy.limits.withdrawals)
-
-    def _now(self, clock_ms: int) -> None:
-        clock = self.state.clock
-        if clock_ms > clock.intake_ms:
-            clock.intake_ms = clock_ms
-            clock.now_ms = max(clock.now_ms, clock_ms)
-
-    def _term(self, entry: TermEntry) -> None:
-        """A worker became the core's owner: its policy decides from here on."""
-        if self._state is None:
-            self._install(State(entry.policy, self.plug_ins))
-        state = self.state
-        state.term, state.partitions = entry.term, entry.partitions
-        self._now(entry.clock_ms)
-        self.events.decided.policy_told(entry.term, entry.policy)
-        detail = f"term {entry.term} under engine version {entry.engine_version}, policy version {state.policy.version}"
-        self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="term", subject_id=entry.term, detail=detail))
-
-    def _tick(self, entry: TickEntry) -> None:
-        """Wall time. Ticks of older terms are ignored; one that jumps far ahead of what the intakes' clocks and earlier Ticks say is refused."""
-        state = self.state
-        clock = state.clock
-        if entry.term != state.term:
-            state.totals.ticks_ignored += 1
-            return
-        known_ms = max(clock.intake_ms, clock.tick_ms)
-        if known_ms > 0 and entry.clock_ms > known_ms + state.policy.tick_ahead_max_ms:
-            state.totals.ticks_refused += 1
-            ahead_s = (entry.clock_ms - known_ms) // 1000
-            self.decisions.audit(
-                Audit(decided_at_ms=clock.now_ms, what="tick-refused", detail=f"a Tick {ahead_s} s ahead of every other clock was refused")
-            )
-            return
-        clock.tick_ms = max(clock.tick_ms, entry.clock_ms)
-        clock.now_ms = max(clock.now_ms, entry.clock_ms)
-        for notice in state.sources.look(clock.now_ms, state.policy.blind_after_ms, state.partitions):
-            self.decisions.notice(notice)
-        for notice in state.sources.silences(clock.now_ms, state.policy.silent_factor, state.partitions):
-            self.decisions.notice(notice)
-        self.events.judge_absence()
-        self.events.decided.look()
-        self.decisions.watch_clocks()
-        for incident_id in list(state.incidents.dirty):
-            self.decisions.publish_incident(incident_id)
-        self.outbox.put("coverage", None, coverage(state.marks, clock.now_ms, "whole"))
-        self.outbox.put("verdicts", None, Heartbeat(decided_at_ms=clock.now_ms, term=state.term, journal_offset=self.outbox.offset))
 
     def _quarantined(self, entry: Sourced, scope: Scope) -> None:
         self.state.totals.quarantined += 1

@@ -27,19 +27,22 @@ from monitor.contracts.journal import (
 from monitor.contracts.outflows import Outflow
 from monitor.contracts.outputs import Audit, ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
-from monitor.coverage import coverage
 from monitor.decided import Decided
 from monitor.decisions import Decisions
 from monitor.doubts import TOPICS
 from monitor.findings import Finding, Subject, is_ambient, rule_of
 from monitor.funds import Funds
+from monitor.level_rules import LevelRules
 from monitor.payouts import Payouts
-from monitor.policy import PROVIDERS_MAX
+from monitor.provider_rules import ProviderRules
 from monitor.requests import Requests
 from monitor.scoring import Opinion, tied_by, tied_to
-from monitor.state import Provider, State
+from monitor.state import State
 from monitor.wallet_rules import WalletRules
 from monitor.withdrawals import Known
+
+CHECKED_TWICE: frozenset[type] = frozenset((WithdrawalEntry, OutflowEntry))
+"""Of these an event with a known id and other content has its effect all the same: more scrutiny can't harm. Others would count double."""
 
 
 class Events:
@@ -52,7 +55,9 @@ class Events:
         self.funds = Funds(state, decisions)
         self.wallet_rules = WalletRules(state, decisions)
         self.requests = Requests(state, decisions, self.wallet_rules)
-        self.payouts = Payouts(state, decisions, self.requests, self.wallet_rules)
+        self.provider_rules = ProviderRules(state, decisions)
+        self.payouts = Payouts(state, decisions, self.requests, self.wallet_rules, self.provider_rules)
+        self.levels = LevelRules(state, decisions)
         self.step = self.payouts.step
         self.handlers: dict[type[Sourced], Callable[..., None]] = {
             OutflowEntry: self.payouts.outflow,
@@ -63,7 +68,7 @@ class Events:
             BalanceEntry: self.funds.balance,
             PriceEntry: self.price,
             ReserveEntry: self.reserve,
-            ProviderEntry: self.provider,
+            ProviderEntry: self.provider_rules.told,
             FeedbackEntry: self.feedback,
             RejectedEntry: self.rejected,
         }
@@ -75,6 +80,8 @@ class Events:
         """
         amount_minor = self.decisions.minor(event.asset, event.amount)
         known = self.payouts.first(event, amount_minor, observation)
+        if event.provider_id is not None:
+            self.provider_rules.used(event.provider_id, event)
         findings = self.requests.findings(event, known, amount_minor)
         watched: tuple[ReasonGiven, ...] = ()
         if findings:
@@ -131,6 +138,12 @@ class Events:
         self.funds.balances_read()
         self.judge_absence()
 
+    def settled(self) -> None:
+        """At the end of an entry: what it made available is used, and levels that it crossed are told."""
+        self.decisions.settle()
+        if self.decisions.moved:
+            self.levels.settle()
+
     def judge_absence(self) -> None:
         """Whatever waits for events that were still to be read, and has none to wait for any more, is judged."""
         self.payouts.judge_absence()
@@ -139,15 +152,23 @@ class Events:
             return
         sources, partitions = state.sources, state.partitions
         until_ms = {kind: min(sources.proven_until_ms(topic, partitions.get(topic, 0)) for topic in topics) for kind, topics in TOPICS.items()}
-        judges = {"frozen": self.wallet_rules.judge_frozen, "holding": self.funds.judge_holding, "balance": self.funds.judge_balance}
+        judges = {
+            "frozen": self.wallet_rules.judge_frozen, "holding": self.funds.judge_holding, "balance": self.funds.judge_balance,
+            "provider": self.provider_rules.judge,
+        }  # fmt: skip
         for doubt in state.doubts.due(until_ms):
             judges[doubt.kind](doubt)
 
     def price(self, entry: PriceEntry) -> None:
-        """The newest price of an asset; marks that had none are valued."""
-        event = entry.event
-        self.state.marks.set_price(event.asset, event.price, event.price_source, event.occurred_at_ms)
-        self.decisions.reprice(event.asset)
+        """The newest price of an asset; marks that had none are valued. One that jumps is said, and waits for the next."""
+        event, marks = entry.event, self.state.marks
+        taken = marks.set_price(event.asset, event.price, event.price_source, event.occurred_at_ms)
+        if taken == "taken":
+            self.decisions.priced(event.asset)
+        elif taken == "waits":
+            before = marks.prices.newest[event.asset].text
+            detail = f"{event.asset} went from {before} to {event.price}, by {event.price_source}: it counts once a later price is near it"
+            self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="price-jumped", subject_id=event.asset, detail=detail))
 
     def reserve(self, entry: ReserveEntry) -> None:
         """A layer is funded or drawn down."""
@@ -158,17 +179,7 @@ class Events:
         if why is not None:
             self.refused(event.layer_id, why)
             return
-        self.decisions.outbox.put("coverage", None, coverage(marks, self.state.clock.now_ms, "changed", ()))
-
-    def provider(self, entry: ProviderEntry) -> None:
-        """The registry's newest word on a provider."""
-        event = entry.event
-        providers = self.state.providers
-        known = providers.get(event.provider_id)
-        if known is None and len(providers) >= PROVIDERS_MAX:
-            self.refused(event.provider_id, f"provider not kept: the limit of {PROVIDERS_MAX} is reached")
-        elif known is None or event.occurred_at_ms >= known.at_ms:
-            providers[event.provider_id] = Provider(event.name, event.role, event.standing, event.occurred_at_ms)
+        self.decisions.reserve_moved((event.unit,), None)
 
     def feedback(self, entry: FeedbackEntry) -> None:
         """A person's decision."""
@@ -214,11 +225,12 @@ class Events:
             detail = f"at least {limit} withdrawals or outflows in a minute could not be read, the newest at {place}: {entry.reason}"
             self.decisions.finding(Finding("rejected_flood", detail, state.clock.now_ms, ("rejected:flood",)))
 
-    def repeat_conflict(self, entry: WithdrawalEntry | OutflowEntry | Sourced, event_id: str) -> None:
-        """The same event id came with other content."""
+    def repeat_conflict(self, entry: WithdrawalEntry | OutflowEntry | Sourced, event_id: str) -> bool:
+        """The same event id came with other content. Says whether the event has its effect all the same."""
         detail = f"event {event_id} came again with other content, at {entry.source}@{entry.offset}"
         self.decisions.audit(
             Audit(decided_at_ms=self.state.clock.now_ms, what="repeat-conflict", source=entry.source, subject_id=event_id, detail=detail)
         )
         if self.decisions.on("repeat_conflict"):
             self.decisions.finding(Finding("repeat_conflict", detail, self.state.clock.now_ms, (f"source:{entry.source}",)))
+        return type(entry) in CHECKED_TWICE

@@ -15,4 +15,4 @@ def facts_of(state: State, event: Withdrawal) -> Facts:
         balance = state.held.balances.get(f"{event.wallet_id} {event.asset}")
         if balance is not None:
             wallet_amount = balance.amount_minor / state.units[event.asset]
-    return Facts(state.marks.scaled.get(event.asset), state.security.changed_at_ms.get(event.account_id, 0), wallet_amount)
+    return Facts(state.marks.prices.scaled.get(event.asset), state.security.changed_at_ms.get(event.account_id, 0), wallet_amount)

@@ -72,6 +72,13 @@ RULES: dict[str, Rule] = {
     "hole": Rule("Records are missing and reading again did not help", "critical", "undecided"),
     "review_budget_spent": Rule("More is odd than people can review", "warning", "undecided"),
     "page_budget_spent": Rule("More alarms than people can be woken for", "warning", "undecided"),
+    "headroom_low": Rule("Less of the reserve is left than a configured level", "warning", "undecided", incident=False),
+    "reserve_nearly_used_up": Rule("The reserve is nearly used up", "critical", "undecided", incident=False),
+    "exhaustion_near": Rule("At this drain the reserve is soon used up", "warning", "undecided", incident=False),
+    "hot_share_high": Rule("More of customers' assets is in hot wallets than may be", "warning", "undecided", incident=False),
+    "guarantee_short": Rule("Customers have more of an asset in hot wallets than its guarantee", "warning", "undecided", incident=False),
+    "provider_unknown": Rule("A provider that the registry doesn't know", "warning", "undecided"),
+    "provider_unregistered": Rule("A provider that is neither registered nor notified", "warning", "undecided"),
     "blind": Rule("Nothing is heard of a source", "warning", "undecided"),
 }
 

@@ -7,6 +7,7 @@ from monitor.contracts.journal import BalanceEntry, HoldingEntry, PostingEntry
 from monitor.contracts.outputs import Audit, ReasonGiven
 from monitor.decisions import Decisions
 from monitor.doubts import Doubt
+from monitor.exposure import WalletBalance
 from monitor.findings import Finding, Subject
 from monitor.money import print_amount
 from monitor.state import State
@@ -69,11 +70,14 @@ class Funds:
         """The newest balance of a wallet. A doubt if it fell by more than is known to have left."""
         event, policy = entry.event, self.state.policy
         amount_minor = self.decisions.minor(event.asset, event.amount)
-        limit = policy.limits.wallets
-        if not self.state.held.set_balance(event.wallet_id, event.asset, amount_minor, event.occurred_at_ms, limit):
+        limit, held = policy.limits.wallets, self.state.held
+        told = WalletBalance(amount_minor, event.occurred_at_ms, event.temperature == "hot", event.owner == "customer", event.provider_id)
+        if not held.set_balance(event.wallet_id, event.asset, told, limit):
             detail = f"balance of wallet {event.wallet_id} not kept: the policy's limit of {limit} wallets is reached"
             self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="refused", subject_id=event.wallet_id, detail=detail))
             return
+        if event.asset != policy.base_currency:  # the rules ask for customers' crypto-assets: their money is elsewhere
+            held.exposure.revalue(event.asset, self.state.marks.value)
         flow = self.state.wallets.of(event.wallet_id, limit).flow(event.asset)
         if flow.unexplained(event.occurred_at_ms, amount_minor, policy.balance_tolerance_permille) is not None:
             due_ms = max(entry.clock_ms, event.occurred_at_ms) + policy.balance_grace_ms

@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from monitor.contracts.base import Cause
+from monitor.prices import PriceStanding
+
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 DecisionOutcome = Literal["decided", "awaits-second", "refused", "expired"]
@@ -16,7 +19,7 @@ TABLES = (
     "approval", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
-    "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt", "audit_block",
+    "provider_registry", "provider_doubted", "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt", "audit_block",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 
@@ -59,13 +62,17 @@ class LayerFigures(NamedTuple):
 
 
 class AssetFigures(NamedTuple):
-    """One asset's marks; `marked_minor` and `unpriced_minor` in its own minor units, the rest in the base currency's."""
+    """One asset's marks and what customers have of it, in its own minor units, but for values in the base currency's (`…_base_minor`)."""
 
     decimals: int
     marked_minor: int
     unpriced_minor: int
     marked_base_minor: int
     uncovered_base_minor: int
+    customers_minor: int = 0
+    customers_hot_minor: int = 0
+    guarantee_shortfall_minor: int = 0
+    price: PriceStanding = "missing"
 
 
 class CoverageFigures(NamedTuple):
@@ -80,6 +87,19 @@ class CoverageFigures(NamedTuple):
     seconds_to_exhaustion: int | None
     exhausted: bool
     at_least: bool
+
+
+class RiskFigures(NamedTuple):
+    """What could be lost and carried, in minor units of the base currency: headroom by cause, customers' assets, the hot part, the largest hot wallet.
+
+    `largest_wallet_uncovered_base_minor`: the most that no layer would carry if one of the largest hot wallets were emptied.
+    """
+
+    headroom_base_minor: dict[Cause, int]
+    customers_base_minor: int
+    hot_base_minor: int
+    largest_wallet_base_minor: int
+    largest_wallet_uncovered_base_minor: int
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,5 +154,10 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     detectors: dict[str, DetectorUse] = {}
     coverage: CoverageFigures | None = None
     """None until a term has given the layers."""
+    risk: RiskFigures | None = None
+    levels: dict[str, int] = {}
+    """The worst level of each measure of coverage that is crossed; 1 for an asset that falls short of its guarantee."""
+    providers: dict[str, int] = {}
+    """Providers in the registry, by standing."""
     layers: dict[str, LayerFigures] = {}
     assets: dict[str, AssetFigures] = {}

@@ -3,46 +3,46 @@
 Pure facts and one invariant; bounded by the policy's wallets. Called by `monitor.engine`.
 """
 
-import msgspec
+from monitor.exposure import Exposure, WalletBalance
 
 BATCHES_MAX = 1_000
 
 
-class WalletBalance(msgspec.Struct, frozen=True):
-    """The newest balance of one wallet and asset."""
-
-    amount_minor: int
-    at_ms: int
-
-
 class Held:
-    """Balances by "wallet asset", their sums by asset, and the credits of each batch."""
+    """Balances by "wallet asset", their sums by asset, what of them is customers' and exposed, and the credits of each batch."""
 
     def __init__(self) -> None:
+        self.exposure = Exposure()
         self.balances: dict[str, WalletBalance] = {}
         self.totals: dict[str, int] = {}
         self.batches: dict[str, int] = {}
         self.complete = False
         self.overflown = False
 
-    def set_balance(self, wallet_id: str, asset: str, amount_minor: int, at_ms: int, limit: int) -> bool:
+    def set_balance(self, wallet_id: str, asset: str, balance: WalletBalance, limit: int) -> bool:
         """Take a newer balance; False when the table is full and the wallet is new, which the caller must tell people."""
         key = f"{wallet_id} {asset}"
         known = self.balances.get(key)
         if known is None and len(self.balances) >= limit:
             self.overflown = True
             return False
-        if known is None or at_ms >= known.at_ms:
-            self.totals[asset] = self.totals.get(asset, 0) + amount_minor - (known.amount_minor if known is not None else 0)
-            self.balances[key] = WalletBalance(amount_minor, at_ms)
+        if known is None or balance.at_ms >= known.at_ms:
+            self.totals[asset] = self.totals.get(asset, 0) + balance.amount_minor - (known.amount_minor if known is not None else 0)
+            self.balances[key] = balance
+            self.exposure.move(wallet_id, asset, known, balance)
         return True
+
+    @property
+    def whole(self) -> bool:
+        """Whether all balances were read once and all of them are kept: else sums are of a part."""
+        return self.complete and not self.overflown
 
     def total(self, asset: str) -> int | None:
         """What all wallets hold of an asset, in minor units.
 
         None while no balance of it was told, until all balances were read once, and from when one could not be kept: a part isn't the whole.
         """
-        return self.totals.get(asset) if self.complete and not self.overflown else None
+        return self.totals.get(asset) if self.whole else None
 
     def credit(self, asset: str, amount_minor: int, batch_id: str | None) -> int:
         """What one batch has credited of an asset so far, this credit included."""

@@ -10,20 +10,13 @@ from monitor.contracts.outputs import MarkStage
 from monitor.findings import Subject
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
+from monitor.prices import PriceState
 
 LN2 = 0.6931471805599453
 MINUTE_MS = 60_000
 
 STANDING: frozenset[MarkStage] = frozenset(("suspected", "confirmed", "partly_recovered"))
 """In these something is still to be compensated, or may be."""
-
-
-class PriceState(msgspec.Struct, frozen=True):
-    """The newest price of an asset as it came: base currency per unit."""
-
-    text: str
-    source: str
-    at_ms: int
 
 
 class MarkState(msgspec.Struct, frozen=True):

@@ -16,8 +16,9 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, PriceState, told
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, told
 from monitor.policy import Layer, Policy
+from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
 from monitor.uncovered import Group, Uncovered
 
 
@@ -28,8 +29,7 @@ class Marks:
         self.ledger = Ledger()
         self.by_id: dict[str, MarkState] = {}
         self.by_incident: dict[str, dict[str, None]] = {}
-        self.prices: dict[str, PriceState] = {}
-        self.scaled: dict[str, money.Price] = {}
+        self.prices = Prices()
         self.sums: dict[str, AssetSums] = {}
         self.total = AssetSums()
         self.unpriced: dict[str, None] = {}
@@ -70,28 +70,27 @@ class Marks:
         """Decimals of an asset or of the base currency."""
         return self.policy.assets[unit].decimals
 
-    def set_price(self, asset: str, text: str, source: str, at_ms: int) -> None:
-        """The newest price of an asset; older ones than the known are left out."""
-        known = self.prices.get(asset)
-        price = money.parse_price(text)
-        if isinstance(price, money.Price) and (known is None or at_ms >= known.at_ms):
-            self.prices[asset] = PriceState(text, source, at_ms)
-            self.scaled[asset] = price
+    def set_price(self, asset: str, text: str, source: str, at_ms: int) -> PriceTaken:
+        """A price of an asset, of which `monitor.prices` says what becomes of it."""
+        return self.prices.tell(asset, PriceState(text, source, at_ms), self.policy.price_jump_percent)
+
+    def price_standing(self, asset: str, now_ms: int) -> PriceStanding:
+        """How far the price of an asset can be relied on now."""
+        return "fresh" if asset == self.policy.base_currency else self.prices.standing(asset, now_ms, self.policy.price_stale_after_ms)
 
     def value(self, asset: str, amount_minor: int, price: PriceState | None = None) -> int | None:
         """The value of an amount in minor units of the base currency, rounded up, at a price or the newest; None while none is known."""
         if asset == self.policy.base_currency:
             return amount_minor
-        newest = self.prices.get(asset)
-        scaled = self.scaled.get(asset) if price is None or price is newest else money.parse_price(price.text)
+        newest = self.prices.newest.get(asset)
+        scaled = self.prices.scaled.get(asset) if price is None or price is newest else money.parse_price(price.text)
         if not isinstance(scaled, money.Price):
             return None
         return money.value_base_minor(amount_minor, self.decimals(asset), scaled, self.decimals(self.policy.base_currency))
 
     def fresh_price(self, asset: str, now_ms: int) -> PriceState | None:
-        """The price that a loss is valued at now. Never one of another day: the next price values it then."""
-        price = self.prices.get(asset)
-        return None if price is None or now_ms - price.at_ms > self.policy.price_stale_after_ms else price
+        """The price that a loss is valued at now. Never one of another day or one that is doubted: the next price values it then."""
+        return self.prices.newest.get(asset) if self.price_standing(asset, now_ms) == "fresh" else None
 
     def of_incident(self, incident_id: str) -> list[str]:
         """The marks of an incident, by name."""

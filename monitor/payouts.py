@@ -12,6 +12,7 @@ from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject, rule_of
 from monitor.lifecycle import is_first_send, learn, oddities
+from monitor.provider_rules import ProviderRules
 from monitor.requests import Requests
 from monitor.state import State
 from monitor.wallet_rules import WalletRules
@@ -38,11 +39,14 @@ NEVER_REQUESTED_MAX = 1_024
 class Payouts:
     """The handlers of steps and outflows, bound to one state."""
 
-    def __init__(self, state: State, decisions: Decisions, requests: Requests, wallet_rules: WalletRules) -> None:
+    def __init__(
+        self, state: State, decisions: Decisions, requests: Requests, wallet_rules: WalletRules, provider_rules: ProviderRules
+    ) -> None:  # fmt: skip
         self.state = state
         self.decisions = decisions
         self.requests = requests
         self.wallet_rules = wallet_rules
+        self.provider_rules = provider_rules
 
     def first(self, event: Withdrawal, amount_minor: int, observation: int = -1) -> Known:
         """The first picture of a withdrawal; `observation` is its number among what the detectors scored. Where events of it could not be read before, its verdict's versions go on."""
@@ -57,6 +61,8 @@ class Payouts:
         """A later step of a withdrawal, or a request that came again with another event id."""
         state, withdrawal_id, status, at_ms = self.state, event.withdrawal_id, event.status, event.occurred_at_ms
         withdrawals = state.withdrawals
+        if event.provider_id is not None:
+            self.provider_rules.used(event.provider_id, event)
         before = known = withdrawals.by_id.get(withdrawal_id)
         if known is None or before is None:
             self._never_requested(event)
@@ -177,6 +183,8 @@ class Payouts:
         """What was seen leaving: it must serve a known withdrawal, or wait until that is proven or refuted."""
         event = entry.event
         amount_minor = self.decisions.minor(event.asset, event.amount)  # refused here and now if it can't be placed
+        if event.provider_id is not None:
+            self.provider_rules.used(event.provider_id, event)
         self.wallet_rules.seen_leaving(event, amount_minor)
         if event.internal:
             known = self.state.withdrawals.by_id.get(event.withdrawal_id or "")

@@ -1,10 +1,13 @@
 """The picture that the core shows of itself, drawn from its state between two entries. Reads only; called by `monitor.engine`."""
 
+from collections import Counter
+
 from detectors.contract import BLOCK_OBSERVATIONS, Fallible
 from monitor.budget import ASKED_MAX, OVERFLOW_MAX
-from monitor.coverage import asset_figures, figures, layer_figures
+from monitor.coverage import asset_figures, figures, layer_figures, risk_figures
 from monitor.doubts import DOUBTS_MAX
 from monitor.gauges import DetectorState, DetectorUse, Gauges, SourceUse, TableUse
+from monitor.policy import PROVIDERS_MAX
 from monitor.sources import Source
 from monitor.state import State
 from monitor.trail import BLOCK_ENTRIES
@@ -46,7 +49,10 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         detectors=_detectors(state),
         coverage=figures(marks, state.clock.now_ms),
         layers=layer_figures(marks),
-        assets=asset_figures(marks),
+        assets=asset_figures(state),
+        risk=risk_figures(state),
+        levels=dict(state.levels.told),
+        providers=dict(Counter(provider.standing for provider in state.providers.values())),
     )
 
 
@@ -81,6 +87,8 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
     use["posting"] = TableUse(len(state.postings), limits.postings)
     use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
+    use["provider_registry"] = TableUse(len(state.providers), PROVIDERS_MAX)
+    use["provider_doubted"] = TableUse(len(state.doubted_providers), PROVIDERS_MAX)
     use["doubt"] = TableUse(len(state.doubts.waiting), DOUBTS_MAX)
     use["audit_block"] = TableUse(len(state.trail.open), BLOCK_ENTRIES)
     return use

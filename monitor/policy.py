@@ -184,6 +184,30 @@ class ClockTargets(msgspec.Struct, frozen=True):
     customers_told_minutes: Annotated[int, Meta(ge=0, le=525_600, description="From the first finding until customers are told.")] = 1_440
 
 
+Percents = tuple[Annotated[int, Meta(ge=1, le=100)], ...]
+
+
+class CoverageLevels(msgspec.Struct, frozen=True):
+    """When coverage is told to people: one alert for each level that is crossed. The order of a list doesn't matter."""
+
+    headroom_percent: Annotated[
+        Percents, Meta(max_length=8, description="What is left for unauthorized access, of all that was set aside for it. The lowest pages.")
+    ] = (50, 25, 10)
+    exhaustion_minutes: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=100_000)], ...], Meta(max_length=8, description="How long the reserve lasts at the present drain.")
+    ] = (60, 10)
+    hot_share_percent: Annotated[
+        Percents, Meta(max_length=8, description="The part of customers' assets, by value, that may be in hot wallets (in Japan 5).")
+    ] = (5,)
+    guarantee: Annotated[
+        bool,
+        Meta(description="Tell of an asset of which customers have more in hot wallets than the layers kept in it have (same kind and quantity)."),
+    ] = True
+    hysteresis_percent: Annotated[
+        int, Meta(ge=0, le=50, description="So much better than a level, as a part of it, things must be before crossing it is told again.")
+    ] = 5
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The effective policy of one term."""
 
@@ -197,6 +221,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Thresholds = Thresholds()
     budget: Budget = Budget()
     clock_targets: ClockTargets = ClockTargets()
+    coverage_levels: CoverageLevels = CoverageLevels()
     limits: Limits = Limits()
     river: Annotated[tuple[RiverDetector, ...], Meta(max_length=8, description="Detectors made of river's estimators, beside ours.")] = ()
     plug_ins: Annotated[
@@ -237,6 +262,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ] = 86_400_000
     drain_half_life_ms: Annotated[int, Meta(ge=1_000, description="Half-life of the drain that gives the time to exhaustion.")] = 300_000
     price_stale_after_ms: Annotated[int, Meta(ge=1_000, description="An older price counts as none.")] = 3_600_000
+    price_jump_percent: Annotated[
+        int, Meta(ge=1, le=10_000, description="A price that moves by more than this against the last one counts only once a later one is near it.")
+    ] = 20
     rejected_severe_per_minute: Annotated[
         int, Meta(ge=1, description="Rejected withdrawals and outflows in a minute that make a severe finding.")
     ] = 60

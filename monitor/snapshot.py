@@ -1,12 +1,9 @@
-"""Snapshots: the core's state as parts, and parts as bytes and back. Readable JSON and raw arrays; never pickled.
+"""Snapshots: the core's state as parts and back. `freeze` makes cheap copies between two entries, which another thread may encode.
 
-`freeze` makes cheap copies between two entries; `encode` may run in another thread while the fold goes on. A file is magic, header,
-parts, and a SHA-256 over all before it. Called by `monitor.engine` and `streams.snapshots`.
+What the parts are as bytes is in `monitor.snapshot_file`. Called by `monitor.engine`.
 """
 
-from collections.abc import Collection, Iterator
-from hashlib import sha256
-from itertools import islice
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -18,30 +15,27 @@ from monitor.approvals import Approval
 from monitor.budget import Bucket, Overflow, Review
 from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
-from monitor.held import WalletBalance
+from monitor.exposure import WalletBalance
 from monitor.holdings import HoldingState
 from monitor.incident_state import IncidentState
 from monitor.incidents import Counts
 from monitor.labels import Label
 from monitor.ledger import EventUse, LayerState
-from monitor.mark_state import AssetSums, Drain, MarkState, PriceState
+from monitor.mark_state import AssetSums, Drain, MarkState
 from monitor.outflows import Waiting
 from monitor.policies import Proposal
 from monitor.policy import Policy
 from monitor.repeated import Asked
+from monitor.small_facts import SmallFacts, restore_small_facts, small_facts
 from monitor.snoozes import Snooze
 from monitor.sources import Source
-from monitor.state import Clock, Provider, State, Totals
+from monitor.state import Clock, State, Totals
 from monitor.usual_amounts import Sizes
 from monitor.version import ENGINE_VERSION
 from monitor.wallets import Wallet
 from monitor.withdrawals import Known
 
-MAGIC = b"WMSNAP\x00\x01"
 FORMAT = 3
-CHUNK = 1_000  # values encoded at a time: the interpreter is given back to the fold between two chunks
-DIGEST_BYTES = 32
-LENGTH_BYTES = 8
 
 
 class SnapshotRefusedError(Exception):
@@ -80,7 +74,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     held_complete: bool
     held_overflown: bool
     layers: dict[str, LayerState]
-    prices: dict[str, PriceState]
+    facts: SmallFacts
     sums: dict[str, AssetSums]
     total: AssetSums
     drain: Drain
@@ -89,7 +83,6 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     incident_keys_evicted: int
     dirty: list[str]
     withdrawal_evicted: int
-    providers: dict[str, Provider]
     rejected_at_ms: list[int]
     blocks: int
     last_run_ms: int
@@ -198,7 +191,7 @@ def _small(state: State) -> Small:
         held_complete=state.held.complete,
         held_overflown=state.held.overflown,
         layers=marks.ledger.layers,
-        prices=marks.prices,
+        facts=small_facts(state),
         sums=marks.sums,
         total=marks.total,
         drain=marks.drain,
@@ -207,7 +200,6 @@ def _small(state: State) -> Small:
         incident_keys_evicted=state.incidents.keys.evicted,
         dirty=list(state.incidents.dirty),
         withdrawal_evicted=state.withdrawals.evicted,
-        providers=state.providers,
         rejected_at_ms=state.rejected_at_ms,
         blocks=scoring.blocks,
         last_run_ms=scoring.last_run_ms,
@@ -257,12 +249,11 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
         state.outflows.wait(waiting.outflow, waiting.due_ms, len(columns["waiting"]))
     held = state.held
     for key, balance in zip(columns["held.key"], columns["held.balance"], strict=True):
-        held.balances[key] = balance
-        asset = key.rpartition(" ")[2]
-        held.totals[asset] = held.totals.get(asset, 0) + balance.amount_minor
+        wallet_id, _, asset = key.rpartition(" ")
+        held.set_balance(wallet_id, asset, balance, len(columns["held.key"]))
     held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
-    state.providers, state.rejected_at_ms = small.providers, small.rejected_at_ms
+    state.rejected_at_ms = small.rejected_at_ms
     state.trail.restore(arrays["trail"].tobytes(), frozen.header.previous_sha256)
     _thaw_facts(state, small, columns)
     _thaw_marks(state, small, columns)
@@ -290,8 +281,7 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
 def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:
     marks, incidents = state.marks, state.incidents
     marks.restore(small.layers, columns["marks"], columns["uncovered"], columns["layer_events"])
-    for asset, price in small.prices.items():
-        marks.set_price(asset, price.text, price.source, price.at_ms)
+    restore_small_facts(state, small.facts)
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
     marks.stages = small.stages
@@ -317,94 +307,3 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
     reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
     reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))
     scoring.blocks, scoring.last_run_ms, scoring.ready = small.blocks, small.last_run_ms, small.ready
-
-
-class Part(msgspec.Struct, frozen=True):
-    """Where a part stands in the file, and how it is to be read."""
-
-    name: str
-    bytes: int
-    dtype: str | None = None
-    shape: tuple[int, ...] = ()
-
-
-class Contents(msgspec.Struct, frozen=True):
-    """The file's beginning: header and table of parts."""
-
-    header: Header
-    parts: tuple[Part, ...]
-
-
-def encode(frozen: Frozen) -> bytes:
-    """A frozen state as bytes: magic, length and contents, parts, SHA-256 over all of it."""
-    bodies: list[bytes] = [frozen.small]
-    parts = [Part("small", len(frozen.small))]
-    for name, values in frozen.columns.items():
-        body = b"\n".join(_chunks(values))
-        bodies.append(body)
-        parts.append(Part(name, len(body)))
-    for name, array in frozen.arrays.items():
-        body = np.ascontiguousarray(array).tobytes()
-        bodies.append(body)
-        parts.append(Part(name, len(body), array.dtype.str, array.shape))
-    contents = msgspec.json.encode(Contents(frozen.header, tuple(parts)))
-    digest = sha256(MAGIC)
-    pieces = [MAGIC, len(contents).to_bytes(LENGTH_BYTES, "big"), contents, *bodies]
-    for piece in pieces[1:]:
-        digest.update(piece)
-    return b"".join([*pieces, digest.digest()])
-
-
-def _chunks(values: Collection[Any]) -> Iterator[bytes]:
-    rest = iter(values)
-    while chunk := list(islice(rest, CHUNK)):
-        yield msgspec.json.encode(chunk)
-
-
-def read_header(data: bytes) -> Header:
-    """The header of a snapshot, checked for magic, whole length, checksum, format and engine version. Raises SnapshotRefusedError."""
-    return _contents(data)[0].header
-
-
-def _contents(data: bytes) -> tuple[Contents, int]:
-    start = len(MAGIC) + LENGTH_BYTES
-    if len(data) < start + DIGEST_BYTES or not data.startswith(MAGIC):
-        raise SnapshotRefusedError("it isn't a snapshot, or it is torn")
-    if sha256(memoryview(data)[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
-        raise SnapshotRefusedError("its checksum is wrong: it is torn or was changed")
-    end = start + int.from_bytes(data[len(MAGIC) : start], "big")
-    try:
-        contents = msgspec.json.decode(data[start:end], type=Contents)
-    except msgspec.MsgspecError as error:
-        raise SnapshotRefusedError(f"its header can't be read: {error}") from error
-    if contents.header.format != FORMAT:
-        raise SnapshotRefusedError(f"format {contents.header.format}, this version reads {FORMAT}")
-    if contents.header.engine_version != ENGINE_VERSION:
-        raise SnapshotRefusedError(f"engine version {contents.header.engine_version}, this is {ENGINE_VERSION}: the journal is folded again")
-    return contents, end
-
-
-def decode(data: bytes) -> Frozen:
-    """A snapshot's bytes as a frozen state. Raises SnapshotRefusedError."""
-    contents, at = _contents(data)
-    small = b""
-    columns: dict[str, Collection[Any]] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    try:
-        for part in contents.parts:
-            body = data[at : at + part.bytes]
-            at += part.bytes
-            if part.name == "small":
-                small = body
-            elif part.dtype is not None:
-                arrays[part.name] = np.frombuffer(body, dtype=np.dtype(part.dtype)).reshape(part.shape).copy()
-            else:
-                columns[part.name] = _values(body, COLUMNS[part.name])
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotRefusedError(f"a part can't be read: {error}") from error
-    return Frozen(contents.header, small, columns, arrays)
-
-
-def _values(body: bytes, kind: Any) -> list[Any]:  # the column's type, as in COLUMNS
-    reader = msgspec.json.Decoder(list[kind])
-    return [value for line in body.split(b"\n") if line for value in reader.decode(line)]

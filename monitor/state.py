@@ -8,11 +8,13 @@ from detectors.registry import PlugIns, none_installed
 from monitor.approvals import Approvals
 from monitor.budget import Bucket
 from monitor.contracts.outputs import VerdictKind
+from monitor.contracts.providers import Role, Standing
 from monitor.doubts import Doubts
 from monitor.held import Held
 from monitor.holdings import Holdings
 from monitor.incidents import Incidents
 from monitor.labels import Labels
+from monitor.levels import Levels
 from monitor.marks import Marks
 from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.outflows import Outflows
@@ -51,14 +53,28 @@ class Clock(msgspec.Struct):
     tick_ms: int = 0
     intake_ms: int = 0
 
+    def heard(self, clock_ms: int) -> None:
+        """The clock of an entry's writer."""
+        if clock_ms > self.intake_ms:
+            self.intake_ms = clock_ms
+            self.now_ms = max(self.now_ms, clock_ms)
+
 
 class Provider(msgspec.Struct, frozen=True):
-    """What the registry says of a provider."""
+    """What the registry says of a provider, as of `at_ms`: from `since_ms` on it is registered or notified (none: always), under `number`."""
 
     name: str
-    role: str
-    standing: str
+    role: Role
+    standing: Standing
     at_ms: int
+    number: str | None = None
+    since_ms: int | None = None
+    wallet_ids: tuple[str, ...] = ()
+    signing_wallet_ids: tuple[str, ...] = ()
+
+    def stands(self, at_ms: int) -> bool:
+        """Whether it was registered or notified then."""
+        return self.standing != "none" and (self.since_ms is None or self.since_ms <= at_ms)
 
 
 class State:
@@ -94,6 +110,8 @@ class State:
         self.snoozes = Snoozes()
         self.proposal: Proposal | None = None
         self.providers: dict[str, Provider] = {}
+        self.doubted_providers: dict[str, int] = {}
+        self.levels = Levels()
         self.rejected_at_ms: list[int] = []
         self.configure(policy)
 

@@ -5,6 +5,7 @@ Nothing is counted here. Called by `streams.metrics` alone, whose class register
 
 import math
 import typing
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,9 +13,12 @@ from prometheus_client.registry import Collector
 
 from monitor.budget import Review
 from monitor.contracts.outputs import Alert, ClockTarget, Incident, Mark, Verdict
+from monitor.contracts.providers import Standing
 from monitor.contracts.topics import INPUTS, OUTPUTS, RETRIES
 from monitor.findings import RULES
 from monitor.gauges import TABLES, AssetFigures, DecisionOutcome, DetectorState, Gauges, LayerFigures, SourceState, SourceUse
+from monitor.headroom import CAUSES
+from monitor.prices import PriceStanding
 from monitor.reasons import Reason
 from streams.health import Condition, Health
 
@@ -40,6 +44,8 @@ VERDICTS = _values_of(Verdict, "verdict")
 MARK_STATES = _values_of(Mark, "state")
 RULE_NAMES = tuple(RULES)
 REVIEWS: tuple[str, ...] = typing.get_args(Review)
+PRICE_STANDINGS: tuple[str, ...] = typing.get_args(PriceStanding)
+PROVIDER_STANDINGS: tuple[str, ...] = typing.get_args(Standing)
 ALERT_KINDS = _values_of(Alert, "kind")
 STAGES = _values_of(Incident, "state")
 CLOCK_TARGETS: tuple[str, ...] = typing.get_args(ClockTarget)
@@ -69,7 +75,13 @@ class FoldCollector(Collector):
         gauges = self.gauges or NOTHING
         for name, help_text, labels, values in (*_totals(gauges), *_source_totals(gauges)):
             yield _filled(CounterMetricFamily(PREFIX + name, help_text, labels=labels), values, shown=shown)
-        for name, help_text, labels, values in (*_coverage(gauges), *_layers_and_assets(gauges), *_state(gauges), *_detectors(gauges)):
+        for name, help_text, labels, values in (
+            *_coverage(gauges),
+            *_risk(gauges),
+            *_layers_and_assets(gauges),
+            *_state(gauges),
+            *_detectors(gauges),
+        ):
             yield _filled(GaugeMetricFamily(PREFIX + name, help_text, labels=labels), values, shown=shown)
 
 
@@ -167,6 +179,43 @@ def _coverage(g: Gauges) -> list[Row]:
     ]
 
 
+def _risk(g: Gauges) -> list[Row]:
+    risk, unit = g.risk, 10**g.base_decimals
+    hot = None if risk is None or risk.customers_base_minor == 0 else risk.hot_base_minor / risk.customers_base_minor
+    room: dict[tuple[str, ...], float] = {} if risk is None else {(cause,): risk.headroom_base_minor.get(cause, 0) / unit for cause in CAUSES}
+    standings = Counter[str](figures.price for figures in g.assets.values())
+
+    def base(minor: int | None) -> Values:
+        return _one(None if minor is None else minor / unit)
+
+    return [
+        ("coverage_headroom_base", "What a customers' loss could still draw on, by cause, in the base currency.", ["cause"], room),
+        ("customers_base", "Customers' assets in all wallets, in the base currency.", [], base(risk and risk.customers_base_minor)),
+        ("customers_hot_base", "Customers' assets in hot wallets, in the base currency.", [], base(risk and risk.hot_base_minor)),
+        ("customers_hot_share", "The hot part of customers' assets by value, from 0 to 1.", [], _one(hot)),
+        (
+            "hot_wallet_largest_base",
+            "Value of the largest hot wallet of customers', in the base currency.",
+            [],
+            base(risk and risk.largest_wallet_base_minor),
+        ),
+        (
+            "hot_wallet_uncovered_base",
+            "The most that no layer would carry if one of the largest hot wallets were emptied, in the base currency.",
+            [],
+            base(risk and risk.largest_wallet_uncovered_base_minor),
+        ),
+        (
+            "coverage_level",
+            "The worst configured level of coverage that is crossed (percent, or minutes to exhaustion); 1 for an asset short of its guarantee.",
+            ["measure"],
+            _capped(g.levels),
+        ),
+        ("asset_prices", "Assets by how far their price can be relied on.", ["standing"], _by(standings, PRICE_STANDINGS)),
+        ("providers", "Providers in the registry, by standing.", ["standing"], _by(g.providers, PROVIDER_STANDINGS)),
+    ]
+
+
 def _layers_and_assets(g: Gauges) -> list[Row]:
     layers: Mapping[str, LayerFigures] = g.layers
     assets: Mapping[str, AssetFigures] = g.assets
@@ -181,6 +230,12 @@ def _layers_and_assets(g: Gauges) -> list[Row]:
     return [
         ("layer_amount", "One reserve layer in its own unit: funded + recovered = available + held + paid.", ["layer", "unit", "part"], parts),
         ("asset_marked_base", "Suspected amounts of one asset, in the base currency.", ["asset"], _capped(marked)),
+        (
+            "asset_guarantee_shortfall",
+            "What customers have more of an asset in hot wallets than its layers have, in its units.",
+            ["asset"],
+            {(name,): figures.guarantee_shortfall_minor / 10**figures.decimals for name, figures in sorted(assets.items())[:LABEL_VALUES_MAX]},
+        ),
         ("asset_uncovered_base", "Suspected amounts of one asset that no layer carries, in the base currency.", ["asset"], _capped(uncovered)),
     ]
 

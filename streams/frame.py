@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.contracts.outputs import Alert
 from monitor.engine import Engine
-from monitor.snapshot import decode, encode, read_header
+from monitor.snapshot_file import decode, encode, read_header
 from streams.core import CoreWorker
 from streams.head_signer import HeadSigner, head_signer
 from streams.health import Condition, Health

@@ -16,7 +16,7 @@ from monitor import entries
 from monitor.contracts.topics import INPUTS
 from monitor.engine import Engine
 from monitor.intake import Intake
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from monitor.version import ENGINE_VERSION
 from streams.replay import limits_of
 from streams.replay_lines import ReplayRecord

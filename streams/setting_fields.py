@@ -147,6 +147,9 @@ def check(value: Any, node: Node, path: Path, said_by: str, *, unfinished: bool 
         for name, inner in _table(value, path, said_by).items():
             check(inner, row, (*path, name), said_by)
     elif (item := item_of(node)) is not None and isinstance(value, (list, tuple)):
+        most = _bounds(node).get("max_length")
+        if most is not None and len(value) > most:
+            raise BadConfigurationError(f"{'.'.join(path)} must be a list of at most {most}; {len(value)} are given ({said_by}).")
         for index, inner in enumerate(value):
             check(inner, item, (*path, str(index)), said_by)
     else:

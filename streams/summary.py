@@ -68,6 +68,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     first_page: Alert | None
     coverage: list[CoverageRow]
     layers: tuple[LayerCoverage, ...]
+    whole: Coverage | None
     exhausted: bool
     at_least: bool
     outputs: dict[str, int]
@@ -96,6 +97,7 @@ class Story:
         self.incidents: dict[str, Incident] = {}
         self.reasons: dict[str, list[ReasonGiven]] = {}
         self.coverage: Coverage | None = None
+        self.whole: Coverage | None = None
         self.rows: list[CoverageRow] = []
         self.first_page: Alert | None = None
         self.too_late = self.late = self.versions = self.heartbeats = self.pages = self.notices = 0
@@ -171,6 +173,8 @@ class Story:
     def _coverage(self, value: bytes) -> None:
         coverage = _COVERAGE.decode(value)
         self.coverage = coverage
+        if coverage.scope == "whole":
+            self.whole = coverage
         self._time(coverage.decided_at_ms)
         row = CoverageRow(
             coverage.decided_at_ms,
@@ -214,6 +218,7 @@ class Story:
             first_page=self.first_page,
             coverage=list(self.rows),
             layers=coverage.layers if coverage is not None else (),
+            whole=self.whole,
             exhausted=coverage is not None and coverage.exhausted,
             at_least=coverage is not None and coverage.at_least,
             outputs=dict(self.outputs),
@@ -308,6 +313,8 @@ def lines(summary: Summary) -> Iterator[str]:
     if len(summary.incidents) > SHOWN_MAX:
         yield f"  and {len(summary.incidents) - SHOWN_MAX} more"
     yield from _coverage_lines(summary)
+    if summary.whole is not None:
+        yield from _risk_lines(summary.whole)
 
 
 def _incident_lines(incident: Incident, summary: Summary) -> Iterator[str]:
@@ -334,3 +341,21 @@ def _coverage_lines(summary: Summary) -> Iterator[str]:
         rows = [rows[round(index * step)] for index in range(SHOWN_MAX)]
     for row in rows:
         yield f"  {when(row.at_ms)}  {grouped(row.marked):>20}  {grouped(row.uncovered):>20}  {grouped(row.available):>20}"
+
+
+def _risk_lines(whole: Coverage) -> Iterator[str]:
+    """What of customers' assets is at risk at the end, and which rules it breaks."""
+    base = whole.base_currency
+    if whole.customers_base_amount == "0":
+        return
+    share = "not all balances are known" if whole.hot_share_percent is None else f"{whole.hot_share_percent} %"
+    yield f"At risk    {grouped(whole.hot_base_amount)} of customers' {grouped(whole.customers_base_amount)} {base} are in hot wallets ({share})"
+    for wallet in whole.hot_wallets[:1]:
+        lost = f"{wallet.wallet_id} with {grouped(wallet.amount)} {wallet.asset} ({grouped(wallet.base_amount)} {base})"
+        yield f"  if emptied now: {lost}; {grouped(wallet.uncovered_base_amount)} {base} of it carried by no layer"
+    short = [f"{grouped(row.guarantee_shortfall)} {row.asset}" for row in whole.assets if row.guarantee_shortfall != "0"]
+    if short:
+        yield f"  missing of the same kind and quantity: {', '.join(short)}"
+    doubted = [f"{row.asset} {row.price_standing}" for row in whole.assets if row.price_standing != "fresh"]
+    if doubted:
+        yield f"  prices that can't be relied on: {', '.join(doubted)}"

@@ -11,7 +11,7 @@ from monitor.contracts.journal import WithdrawalEntry
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.engine import Engine
 from monitor.policy import Policy
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from monitor.version import ENGINE_VERSION
 from streams.plug_ins import installed
 

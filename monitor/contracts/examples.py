@@ -68,7 +68,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "providers": _example(
         {"provider_id": "custodian-1", "name": "Custodian One", "role": "custodian", "standing": "registered"},
-        {"registration_number": "00012", "since_ms": 1_600_000_000_000, "wallet_ids": ["hot-btc-1"]},
+        {"registration_number": "00012", "since_ms": 1_600_000_000_000, "wallet_ids": ["hot-btc-1"], "signing_wallet_ids": ["hot-btc-1"]},
     ),
     "feedback": _example(
         {"subject": "withdrawal", "subject_id": "wd-1001", "command": "release", "actor": "operator-4", "reason": "the customer confirmed by phone", "seen_version": 2},

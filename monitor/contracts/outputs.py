@@ -134,14 +134,47 @@ class LayerCoverage(msgspec.Struct, frozen=True, gc=False):
     ]
 
 
+PriceStanding = Literal["fresh", "stale", "missing", "jumped"]
+
+
 class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
-    """One asset: what is marked of it, what of that is covered."""
+    """One asset: what is marked of it, what of that is covered, and what of customers' is hot. Amounts are in units but for base amounts."""
 
     asset: Id
     marked: Amount
     marked_base_amount: Amount
     uncovered_base_amount: Amount
-    unpriced: Annotated[Amount, Meta(description="Marked while no price was known.")]
+    unpriced: Annotated[Amount, Meta(description="Marked while no price was known that could be relied on.")]
+    available: Annotated[Amount, Meta(description="What the layers kept in this asset have available.")]
+    held: Annotated[Amount, Meta(description="What those layers hold for marks.")]
+    paid: Annotated[Amount, Meta(description="What those layers have paid.")]
+    headroom_base_amount: Annotated[
+        dict[str, Amount], Meta(description="By cause: what a customers' loss of this asset could draw on, money and this asset in kind.")
+    ]
+    customers: Annotated[Amount, Meta(description="Customers', in hot and cold wallets, by their balances.")]
+    customers_hot: Annotated[Amount, Meta(description="Customers', in hot wallets.")]
+    guarantee_shortfall: Annotated[
+        Amount, Meta(description="Same kind and quantity: what customers have more of it in hot wallets than its layers have available and held.")
+    ]
+    price: Annotated[Amount | None, Meta(description="The newest price that counts.")]
+    price_standing: Annotated[
+        PriceStanding,
+        Meta(
+            description="Whether the price can be relied on: jumped is one that moved by more than the policy's price_jump_percent, until a later one "
+            "is near it. What is marked while it isn't fresh has no value yet."
+        ),
+    ]
+
+
+class WalletAtRisk(msgspec.Struct, frozen=True, gc=False):
+    """If this hot wallet of customers' were emptied now."""
+
+    wallet_id: Id
+    provider_id: Id | None
+    asset: Id
+    amount: Amount
+    base_amount: Amount
+    uncovered_base_amount: Annotated[Amount, Meta(description="What of it no layer would carry.")]
 
 
 class Coverage(Output, frozen=True, kw_only=True, gc=False):
@@ -160,6 +193,19 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     exhausted: Annotated[
         bool,
         Meta(description="Something is marked and nothing is available. What becomes available carries what stands uncovered, the oldest first."),
+    ]
+    headroom_base_amount: Annotated[dict[str, Amount], Meta(description="By cause: what a customers' loss could still draw on, all assets in kind.")]
+    customers_base_amount: Annotated[
+        Amount, Meta(description="Customers' assets in hot and cold wallets, by their balances; what has no price isn't in.")
+    ]
+    hot_base_amount: Annotated[Amount, Meta(description="The same in hot wallets.")]
+    hot_share_percent: Annotated[
+        Amount | None,
+        Meta(description="The hot part, rounded up to the hundredth; none until all balances were read once, and where one could not be kept."),
+    ]
+    hot_wallets: Annotated[
+        tuple[WalletAtRisk, ...],
+        Meta(description="The most valuable hot wallets of customers', at most 8; in `changed` the one of the changed asset."),
     ]
     drain_base_amount_per_minute: Annotated[Amount, Meta(description="Newly marked value per minute, decayed with the policy's half-life.")]
     seconds_to_exhaustion: Annotated[int | None, Meta(description="Available value over drain; none while nothing drains.")]
@@ -235,12 +281,16 @@ class Incident(Output, frozen=True, kw_only=True, gc=False):
 
 
 class Alert(Output, frozen=True, kw_only=True, gc=False):
-    """A human is to be woken (page) or told (notice). One page per incident and escalation; one alert per missed time of its clock sheet."""
+    """A human is to be woken (page) or told (notice).
+
+    One page per incident and escalation; one alert per missed time of its clock sheet, and per level of coverage
+    that is crossed (with the incident whose mark crossed it, if one did).
+    """
 
     alert_id: Id
     incident_id: Id | None
     kind: Literal["page", "notice"]
-    why: Literal["opened", "escalated", "reopened", "clock_missed"]
+    why: Literal["opened", "escalated", "reopened", "clock_missed", "level_crossed"]
     severity: Severity
     title: str
     summary: str
@@ -250,13 +300,12 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 AuditKind = Literal[
     "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
     "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "policy-proposed",
-    "policy-changed", "head",
+    "policy-changed", "head", "price-jumped",
 ]  # fmt: skip
 
 
 class Audit(Output, frozen=True, kw_only=True, gc=False):
-    """What the core noticed about itself and its sources: terms, gaps, holes, replaced sources, blindness, refusals; what came of
-    people's decisions; and the heads of the audit trail.
+    """What the core noticed about itself and its sources, what came of people's decisions, and the heads of the audit trail.
 
     A head comes after every 256th journal entry: SHA-256 of the head before it (32 zero bytes before the first) and the SHA-256s of the block's
     entries, in order. Its header `signature` is of the JSON array, without spaces, of journal id, last_offset, head_sha256 and prints.

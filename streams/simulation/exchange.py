@@ -195,6 +195,8 @@ class Exchange:
         for row in PROVIDERS:
             served = [wallet.wallet_id for wallet in WALLETS if wallet.provider_id == row.provider_id]
             event = {"provider_id": row.provider_id, "name": row.name, "role": row.role, "standing": row.standing, "wallet_ids": served}
+            if row.signs:
+                event["signing_wallet_ids"] = served
             if row.registration_number is not None:
                 event["registration_number"] = row.registration_number
             tell("providers", row.provider_id, at_ms, event)

@@ -9,7 +9,7 @@ given a figure is assumed, an order of magnitude of a middle-sized Japanese exch
 | other prices, shares of requests, fees | this table | assumed, near those of mid-2024 |
 | change of prices | geometric random walk, `daily_volatility` a day | assumed: 40 to 120 % a year |
 | time to confirmation | uniform, `confirm_seconds` | block intervals of the networks (10 min, 12 s, 4 s, 0.4 s, 2.5 min, 1 min) times usual numbers of blocks |
-| what wallets hold | `opening` | large enough for the public incidents: 46,000 BTC in all, 526 million XEM, 401,400 ETH cold |
+| what wallets hold | `opening` | large enough for the public incidents: 46,000 BTC in all, 526 million XEM, 401,400 ETH cold; a quarter of it hot, more than the 5 % that Japan allows now |
 | amounts | lognormal by kind; 0.6 of `sigma` (as variances .36) between accounts, the rest within | assumed; heavy tails |
 | hours of the day | `HOURS` by profile, in the account's own time zone | assumed: evenings, office hours, round the clock |
 | days of the week | `WEEK` by profile | assumed: offices rest at week-ends |
@@ -98,20 +98,21 @@ WALLETS: tuple[SimulatedWallet, ...] = (
 
 
 class SimulatedProvider(NamedTuple):
-    """One custodian or system provider."""
+    """One custodian or system provider; `signs`: for the wallets that it serves."""
 
     provider_id: str
     name: str
     role: str
     standing: str
     registration_number: str | None
+    signs: bool
 
 
 PROVIDERS: tuple[SimulatedProvider, ...] = (
-    SimulatedProvider("provider-signing", "Example Signing KK", "signing", "notified", None),
-    SimulatedProvider("provider-wallet-software", "Example Wallet Software KK", "wallet_software", "registered", "EX-0001"),
-    SimulatedProvider("provider-custody", "Example Custody KK", "custodian", "registered", "EX-0002"),
-    SimulatedProvider("provider-staking", "Example Staking KK", "staking", "registered", "EX-0003"),
+    SimulatedProvider("provider-signing", "Example Signing KK", "signing", "notified", None, signs=True),
+    SimulatedProvider("provider-wallet-software", "Example Wallet Software KK", "wallet_software", "registered", "EX-0001", signs=False),
+    SimulatedProvider("provider-custody", "Example Custody KK", "custodian", "registered", "EX-0002", signs=True),
+    SimulatedProvider("provider-staking", "Example Staking KK", "staking", "registered", "EX-0003", signs=True),
 )
 
 

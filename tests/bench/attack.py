@@ -14,7 +14,7 @@ import msgspec
 
 from monitor.contracts.outputs import Alert
 from monitor.engine import Engine
-from monitor.snapshot import encode
+from monitor.snapshot_file import encode
 from tests.simulation.attack import attack
 
 TRANSFERS = 110_000

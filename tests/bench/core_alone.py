@@ -27,7 +27,7 @@ from monitor.decode import IntakeLimits
 from monitor.engine import Engine
 from monitor.intake import Intake
 from monitor.policy import Policy
-from monitor.snapshot import encode
+from monitor.snapshot_file import encode
 from monitor.version import ENGINE_VERSION
 from streams.memory import map_large_tables
 from tests.bench.traffic import CYCLE_RECORDS, Record, Traffic

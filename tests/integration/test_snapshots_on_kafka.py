@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.snapshot import Header, decode, encode
+from monitor.snapshot import Header
+from monitor.snapshot_file import decode, encode
 from tests.integration.deployment import PROGRAM, Deployment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(600)]

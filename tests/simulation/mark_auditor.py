@@ -31,6 +31,11 @@ class Layer:
         self.deductible = number(terms.deductible)
 
 
+def near(before: str, after: str) -> bool:
+    """Whether a price is within a fifth of another: else it is doubted."""
+    return abs(Fraction(after) - Fraction(before)) <= Fraction(before) / 5
+
+
 class Auditor:
     """Takes records in their order; every method asserts."""
 
@@ -43,6 +48,7 @@ class Auditor:
         self.put_in: Counter[str] = Counter()
         self.marks: dict[str, Record] = {}
         self.prices: dict[str, tuple[str, int]] = {}
+        self.doubted: dict[str, tuple[str, int]] = {}
         self.told: Counter[str] = Counter()
         self.sums: defaultdict[tuple[str, str, str, str | None], Fraction] = defaultdict(Fraction)
 
@@ -54,8 +60,14 @@ class Auditor:
 
     def price(self, asset: str, text: str, at_ms: int) -> None:
         """A price came."""
-        if asset not in self.prices or at_ms >= self.prices[asset][1]:
+        known, doubted = self.prices.get(asset), self.doubted.get(asset)
+        if known is not None and at_ms < (doubted or known)[1]:
+            return
+        if known is None or near(known[0], text) or (doubted is not None and at_ms > doubted[1] and near(doubted[0], text)):
             self.prices[asset] = text, at_ms
+            self.doubted.pop(asset, None)
+        else:
+            self.doubted[asset] = text, at_ms
 
     def book(self, mark: Record, sign: int) -> None:
         """A version of a mark counts from now on, or no longer."""
@@ -179,7 +191,8 @@ class Auditor:
         if known is None or known["state"] == "cleared" != mark["state"] or mark["amount"] != known["amount"]:
             text, at_ms = self.prices.get(mark["asset"], (None, 0))
             old = None if known is None or known["state"] == "cleared" else known["price"]
-            assert mark["price"] == (text if text is not None and now_ms - at_ms <= self.stale_ms else old)
+            counts = text is not None and now_ms - at_ms <= self.stale_ms and mark["asset"] not in self.doubted
+            assert mark["price"] == (text if counts else old)
         if still == 0 and mark["base_amount"] is not None:
             assert mark["base_amount"] == "0"
         elif mark["asset"] == BASE:

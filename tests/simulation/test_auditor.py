@@ -19,7 +19,7 @@ from monitor.contracts.base import Cause, Owner
 from monitor.engine import Engine, OutputRecord
 from monitor.mark_state import Change
 from monitor.policy import Layer
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from tests.simulation.journals import ASSETS, START_MS, Writer, term
 from tests.simulation.mark_auditor import Auditor, Record
 
@@ -85,6 +85,10 @@ class World:
     def price(self) -> bytes:
         asset = self.rng.choice(("BTC", "ETH"))
         text = f"{self.rng.randrange(1, 10 ** self.rng.randrange(1, 9))}.{self.rng.randrange(10**6):06d}"
+        newest = self.auditor.doubted.get(asset) or self.auditor.prices.get(asset)
+        if newest is not None and self.rng.random() < 0.8:  # most prices are near the one before
+            whole, millionths = divmod(round(Fraction(newest[0]) * self.rng.randrange(81, 120) * 10_000), 10**6)
+            text = f"{whole}.{millionths:06d}" if whole or millionths else text
         self.auditor.price(asset, text, self.at_ms)
         return self.event("prices", asset=asset, price=text, price_source="test")
 

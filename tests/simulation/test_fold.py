@@ -11,7 +11,7 @@ import pytest
 
 from monitor.engine import Engine, OutputRecord
 from monitor.policy import Limits
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from tests.simulation.journals import altered, honest, journal, troubled
 
 ROOT = Path(__file__).parents[2]

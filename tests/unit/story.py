@@ -42,7 +42,7 @@ class Story:
         facts: dict[str, object] = {"event_id": f"e{self.numbers}", "occurred_at_ms": self.now_ms}
         facts |= USUAL.get(topic, {})
         for name, text in (word.split("=", 1) for word in words):
-            facts[name] = {"occurred_at_ms": int, "seen_version": int, "internal": bool}.get(name, str)(text)
+            facts[name] = {"occurred_at_ms": int, "since_ms": int, "seen_version": int, "internal": bool}.get(name, str)(text)
         return self.feed(self.writer.event(topic, facts, self.now_ms))
 
 
@@ -63,6 +63,7 @@ USUAL: dict[str, dict[str, object]] = {
     "reserves": {"action": "fund"},
     "wallet-events": {"wallet_id": "hot"},
     "account-events": {"account_id": "a"},
+    "providers": {"name": "Provider", "role": "custodian", "standing": "registered"},
     "holdings": {"account_id": "a", "asset": "BTC"},
 }
 

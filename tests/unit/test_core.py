@@ -8,7 +8,7 @@ import pytest
 from monitor import entries
 from monitor.engine import Engine, GapInJournalError, JournalRefusedError
 from monitor.policy import Asset, Layer, Limits, Thresholds
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from tests.simulation.journals import PARTITIONS, START_MS, Writer, honest, journal, term
 from tests.unit.story import USUAL, Story, short
 

@@ -14,7 +14,7 @@ from monitor.engine import Engine
 from monitor.policies import digest
 from monitor.policy import Actor, FourEyes
 from monitor.signatures import message
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from monitor.version import ENGINE_VERSION
 from tests.simulation.journals import policy
 from tests.unit.story import Story

@@ -18,7 +18,7 @@ from detectors.river_catalogue import EstimatorRefusedError, Step, build, river_
 from monitor import entries
 from monitor.engine import Engine
 from monitor.policy import RiverDetector, RiverStep
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from tests.simulation.journals import START_MS, honest, journal, term
 
 NAMES = ("amount", "burst", "dormancy")

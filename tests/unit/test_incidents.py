@@ -13,7 +13,7 @@ from monitor.handling import Handling
 from monitor.incidents import ESCALATION_FACTOR
 from monitor.outbox import OutputRecord
 from monitor.policy import Budget, ClockTargets
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from streams import summary
 from tests.simulation.attack import AMOUNT, attack
 from tests.unit.story import Story

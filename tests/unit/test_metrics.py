@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor import entries
 from monitor.engine import Engine
-from monitor.gauges import AssetFigures, CoverageFigures, DetectorUse, Gauges, LayerFigures, SourceUse, TableUse
+from monitor.gauges import AssetFigures, CoverageFigures, DetectorUse, Gauges, LayerFigures, RiskFigures, SourceUse, TableUse
 from monitor.reasons import Reason
 from monitor.version import ENGINE_VERSION
 from streams.health import Condition, Health
@@ -28,7 +28,9 @@ def gauges() -> Gauges:
         detectors={"account_lane": DetectorUse("READY", 900, 1_700_000_000_000)},
         coverage=CoverageFigures(1_000, 200, 0, 250, 50, 10, None, exhausted=False, at_least=True),
         layers={"guarantee-btc": LayerFigures("BTC", 8, 200_000_000, 0, 150_000_000, 50_000_000, 0)},
-        assets={"BTC": AssetFigures(8, 50_000_000, 0, 250, 50)},
+        assets={"BTC": AssetFigures(8, 50_000_000, 0, 250, 50, 900_000_000, 300_000_000, 150_000_000, "jumped")},
+        risk=RiskFigures({"unauthorized_access": 900, "system_failure": 800, "undecided": 700}, 10_000, 400, 300, 20),
+        levels={"headroom": 50, "guarantee BTC": 1}, providers={"registered": 2, "none": 1},
     )  # fmt: skip
 
 
@@ -113,6 +115,25 @@ def test_figures_of_the_fold_are_shown_only_by_the_owner() -> None:
     assert value(of, "core_owner") == 0
     assert value(of, "coverage_available_base") is None
     assert of.gauges() is None
+
+
+def test_what_is_at_risk_is_shown() -> None:
+    of = metrics()
+    of.core_gauges(gauges())
+    assert value(of, "coverage_headroom_base", cause="system_failure") == 800
+    assert (value(of, "customers_hot_base"), value(of, "customers_hot_share")) == (400, 0.04)
+    assert (value(of, "hot_wallet_largest_base"), value(of, "hot_wallet_uncovered_base")) == (300, 20)
+    assert (value(of, "coverage_level", measure="headroom"), value(of, "coverage_level", measure="guarantee BTC")) == (50, 1)
+    assert value(of, "asset_guarantee_shortfall", asset="BTC") == 1.5
+    assert (value(of, "asset_prices", standing="jumped"), value(of, "asset_prices", standing="fresh")) == (1, 0)
+    assert (value(of, "providers", standing="none"), value(of, "providers", standing="notified")) == (1, 0)
+
+
+def test_without_customers_assets_there_is_no_hot_share() -> None:
+    of, picture = metrics(), gauges()
+    nothing = RiskFigures({}, 0, 0, 0, 0)
+    of.core_gauges(type(picture)(**{name: getattr(picture, name) for name in picture.__struct_fields__} | {"risk": nothing}))
+    assert (value(of, "customers_hot_share"), value(of, "customers_base")) == (None, 0)
 
 
 def test_sources_are_added_up_by_topic_and_state() -> None:

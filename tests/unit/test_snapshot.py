@@ -7,7 +7,8 @@ import pytest
 
 from monitor import snapshot
 from monitor.engine import Engine
-from monitor.snapshot import DIGEST_BYTES, LENGTH_BYTES, MAGIC, SnapshotRefusedError, decode, encode, read_header
+from monitor.snapshot import SnapshotRefusedError
+from monitor.snapshot_file import DIGEST_BYTES, LENGTH_BYTES, MAGIC, decode, encode, read_header
 from tests.simulation.journals import altered, honest, journal
 
 

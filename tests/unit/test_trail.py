@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.engine import Engine
-from monitor.snapshot import decode, encode
+from monitor.snapshot_file import decode, encode
 from tests.simulation.journals import altered, honest, journal
 from tests.unit.trail_stage import BLOCK, heads
 
