@@ -22,6 +22,7 @@ SECOND_MS = 1_000
 STALE_AFTER_MS = 15_000
 """Coverage comes with each Tick, once a second; without one for this long the core is down or behind."""
 PROVIDERS_NAMED_MAX = 20
+STANDINGS = {"registered": "registered", "notified": "notified", "none": "NEITHER REGISTERED NOR NOTIFIED", "unknown": "UNKNOWN TO THE REGISTRY"}
 
 
 @app.command(epilog="Example: withdrawal-monitor coverage")
@@ -162,7 +163,7 @@ def _show_radius(radius: "BlastRadius") -> None:
     style = GOOD if radius.standing in {"registered", "notified"} else BAD
     number_told = f", number {radius.number}" if radius.number else ""
     since = f", since {moment(radius.since_ms)} UTC" if radius.since_ms is not None else ""
-    print_sentence(f"{called}: {radius.standing.upper()}{number_told}{since}.", style)
+    print_sentence(f"{called}: {STANDINGS[radius.standing]}{number_told}{since}.", style)
     uncovered = "" if is_zero(radius.uncovered_base_amount) else f", of which NO LAYER carries {grouped(radius.uncovered_base_amount)} {base}"
     print_sentence(
         f"If it is broken into now: {least}{grouped(radius.customers_base_amount)} {base} of customers' assets in its wallets{uncovered} "

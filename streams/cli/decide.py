@@ -46,7 +46,7 @@ def option(name: str, help_text: str, default: Any = inspect.Parameter.empty, ki
 
 def argument(name: str, help_text: str) -> inspect.Parameter:
     """One argument."""
-    told = ANNOTATED[str, typer.Argument(help=help_text, show_default=False)]
+    told = ANNOTATED[str, typer.Argument(help=help_text, metavar=name.removeprefix("subject_").upper(), show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=told)
 
 

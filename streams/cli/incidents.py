@@ -9,7 +9,7 @@ import typer
 
 from streams.cli.given import given
 from streams.cli.looking import AsJson, JournalFile, look, say_unreadable
-from streams.cli.printing import print_json, print_rows, print_section, print_sentence, say
+from streams.cli.printing import print_commands, print_json, print_rows, print_section, print_sentence, say
 from streams.cli.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 from streams.refusals import RefusedError
 
@@ -131,7 +131,7 @@ def _show(record: "Incident", merged: "Sequence[Incident]", marks: "Sequence[Mar
     happened = [(moment(line.at_ms), spaced(line.what), line.actor or "", line.detail) for line in record.timeline]
     print_section("timeline", ("time (UTC)", "what", "who", "detail"), happened)
     print_section("merged", ("incident", "opened (UTC)", "title"), [(each.incident_id, moment(each.opened_at_ms), each.title) for each in merged])
-    print_section("next", ("why", "command"), list(_commands(record, marks)))
+    print_commands("next", list(_commands(record, marks)))
 
 
 def _clock_rows(record: "Incident", now_ms: int) -> Iterator[tuple[str, str, str]]:
@@ -142,7 +142,7 @@ def _clock_rows(record: "Incident", now_ms: int) -> Iterator[tuple[str, str, str
         due = next((each for target, each in open_targets.items() if target == name), None)
         if at_ms is not None:
             after = f"{span(at_ms - record.clock.first_finding_at_ms)} after the first finding" if name in CLOCK[2:] else ""
-            yield spaced(name), moment(at_ms), f"{'late, MISSED; ' if name in missed else ''}{after}"
+            yield spaced(name), moment(at_ms), f"{'MISSED, told late: ' if name in missed else ''}{after}"
         elif due is not None:
             yield spaced(name), "", f"{_standing(due, now_ms)}, by {moment(due.due_at_ms)}"
         else:

@@ -51,6 +51,17 @@ def print_sentence(sentence: str, style: str = "") -> None:
         print(sentence.translate(ROW_SEPARATORS))
 
 
+def print_commands(name: str, rows: Sequence[tuple[str, str]]) -> None:
+    """What to type, each with why; on a terminal below each other and never folded, so that it can be copied."""
+    if not on_terminal():
+        print_section(name, ("why", "command"), rows)
+        return
+    print_sentence(name, "italic")
+    for why, command in rows:
+        print_sentence(f"  {why}:", "dim")
+        print(f"    {command.translate(ROW_SEPARATORS)}")
+
+
 def on_terminal() -> bool:
     """Whether a person looks at what is printed."""
     return sys.stdout.isatty()
