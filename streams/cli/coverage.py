@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.given import given
-from streams.cli.looking import AsJson, JournalFile, folded, look, say_unreadable
+from streams.cli.looking import AsJson, JournalFile, folded, look, say_doubts
 from streams.cli.printing import print_json, print_section, print_sentence
 from streams.cli.words import grouped, is_zero, moment, number, spaced, span
 from streams.refusals import RefusedError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 GOOD, DOUBTFUL, BAD = "bold green", "bold yellow", "bold red"
 SECOND_MS = 1_000
-STALE_AFTER_MS = 15_000
-"""Coverage comes with each Tick, once a second; without one for this long the core is down or behind."""
 PROVIDERS_NAMED_MAX = 20
 STANDINGS = {"registered": "registered", "notified": "notified", "none": "NEITHER REGISTERED NOR NOTIFIED", "unknown": "UNKNOWN TO THE REGISTRY"}
 
@@ -28,8 +26,8 @@ STANDINGS = {"registered": "registered", "notified": "notified", "none": "NEITHE
 @app.command(epilog="Example: withdrawal-monitor coverage")
 def coverage(context: typer.Context, journal: JournalFile = None, as_json: AsJson = False) -> None:
     """Say whether what is marked is covered, how much the reserve can still carry and for how long, and what is at risk."""
-    found = look(given(context), journal, ("coverage",))
-    record = found.published.coverage()
+    found = look(given(context), journal, ())
+    record = found.coverage
     if record is None:
         raise RefusedError("No coverage is published yet: no core has run.")
     if as_json:
@@ -37,13 +35,9 @@ def coverage(context: typer.Context, journal: JournalFile = None, as_json: AsJso
     else:
         for sentence, style in _answer(record, found.policy.coverage_levels.hot_share_percent):
             print_sentence(sentence, style)
-        age_ms = found.now_ms - record.decided_at_ms
-        old = age_ms > STALE_AFTER_MS
-        print_sentence(
-            f"As of {moment(record.decided_at_ms)} UTC, {span(age_ms)} ago{': NO CORE has told since' if old else ''}.", BAD if old else ""
-        )
+        print_sentence(f"As of {moment(record.decided_at_ms)} UTC.", "" if found.quiet_ms() is None else BAD)
         _tables(record)
-    say_unreadable(found.published)
+    say_doubts(found)
 
 
 def _answer(record: "Coverage", hot_share_levels: tuple[int, ...]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streams.cli.given import given
-from streams.cli.looking import AsJson, JournalFile, look, say_unreadable
+from streams.cli.looking import AsJson, JournalFile, look, say_doubts
 from streams.cli.printing import print_commands, print_json, print_rows, print_section, print_sentence, say
 from streams.cli.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 from streams.refusals import RefusedError
@@ -57,7 +57,7 @@ def incidents(
     hidden = len(known) - len(rows)
     if not rows or hidden:
         say(f"{len(rows) or 'No'} incident(s){' open' if not everything else ''}; {hidden} more aren't shown (--all, --severity).")
-    say_unreadable(found.published)
+    say_doubts(found)
 
 
 def _urgency(incident: "Incident") -> tuple[bool, int, Decimal, int]:
@@ -100,7 +100,7 @@ def incident(
         )
     else:
         _show(record, merged, marks, found.policy.base_currency, found.now_ms)
-    say_unreadable(found.published)
+    say_doubts(found)
 
 
 def _show(record: "Incident", merged: "Sequence[Incident]", marks: "Sequence[Mark]", base: str, now_ms: int) -> None:
@@ -241,7 +241,7 @@ def marks(
         say(f"{len(chosen):,} in all; the largest {limit:,} are shown (--limit).")
     elif not chosen:
         say("No marks.")
-    say_unreadable(found.published)
+    say_doubts(found)
 
 
 def _mark_row(mark: "Mark") -> tuple[str, ...]:

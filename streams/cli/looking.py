@@ -13,9 +13,11 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given
 from streams.cli.printing import say
+from streams.cli.words import moment, span
 from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
+    from monitor.contracts.outputs import Coverage
     from monitor.engine import Engine
     from monitor.policy import Policy
     from streams.published import Published
@@ -28,12 +30,22 @@ JournalFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON: the records as they are published.")]
 
 
+STALE_AFTER_MS = 15_000
+"""Coverage comes with each Tick, once a second; without one for this long the core is down or behind."""
+
+
 class Look(NamedTuple):
-    """What stands published, the policy that amounts are read with, and what time it is there."""
+    """What stands published, the policy that amounts are read with, and what time it is there; `coverage` is read beside the topics asked for."""
 
     published: "Published"
     policy: "Policy"
     now_ms: int
+    coverage: "Coverage | None"
+
+    def quiet_ms(self) -> int | None:
+        """How long the core has told nothing, if that is too long; None if it lives."""
+        quiet_ms = self.now_ms - (0 if self.coverage is None else self.coverage.decided_at_ms)
+        return quiet_ms if quiet_ms > STALE_AFTER_MS else None
 
 
 def look(chosen: Given, journal: pathlib.Path | None, topics: Sequence[str]) -> Look:
@@ -49,10 +61,10 @@ def look(chosen: Given, journal: pathlib.Path | None, topics: Sequence[str]) -> 
             return attempts[-1].hear
 
         engine = _folded_file(chosen, journal, fresh).engine
-        return Look(attempts[-1], engine.state.policy, engine.state.clock.now_ms)
+        return Look(attempts[-1], engine.state.policy, engine.state.clock.now_ms, attempts[-1].coverage())
     with shown_count("read") as progress:
-        published = run_with_kafka(read_published(chosen.kafka(), topics, progress), chosen.settings.kafka.bootstrap_servers)
-    return Look(published, chosen.settings.policy, round(time.time() * 1_000))
+        published = run_with_kafka(read_published(chosen.kafka(), (*topics, "coverage"), progress), chosen.settings.kafka.bootstrap_servers)
+    return Look(published, chosen.settings.policy, round(time.time() * 1_000), published.coverage())
 
 
 def folded(chosen: Given, journal: pathlib.Path | None) -> "Engine":
@@ -100,7 +112,12 @@ def _folded_file(chosen: Given, journal: pathlib.Path, hearers: "Callable[[], He
         raise RefusedError(str(error)) from error
 
 
-def say_unreadable(published: "Published") -> None:
-    """Say if something couldn't be shown."""
-    if published.unreadable:
-        say(f"{published.unreadable:,} record(s) can't be read: another version of this program wrote them.")
+def say_doubts(found: Look) -> None:
+    """Say what may be missing in what was shown."""
+    if found.published.unreadable:
+        say(f"{found.published.unreadable:,} record(s) can't be read: another version of this program wrote them.")
+    quiet_ms = found.quiet_ms()
+    if found.coverage is None:
+        say("NO CORE has told anything yet.")
+    elif quiet_ms is not None:
+        say(f"NO CORE has told anything for {span(quiet_ms)}: this is how it stood at {moment(found.coverage.decided_at_ms)} UTC.")
