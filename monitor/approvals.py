@@ -43,8 +43,8 @@ class Approvals:
     def __init__(self) -> None:
         self.by_content: dict[str, Approval] = {}
 
-    def ask(self, decision: Feedback, version: int, now_ms: int, within_ms: int, limit: int) -> Approved | Approval | str:
-        """Take one person's decision.
+    def ask(self, decision: Feedback, seen: tuple[int, int], now_ms: int, within_ms: int, limit: int) -> Approved | Approval | str:
+        """Take one person's decision on a subject of which the versions `seen` (from, to) say the same to a person.
 
         Returns
         -------
@@ -53,23 +53,28 @@ class Approvals:
         key = content(decision)
         known = self.by_content.get(key)
         if known is not None and known.actor != decision.actor:
-            del self.by_content[key]
+            if known.expires_ms > now_ms or known.told:  # what has expired and wasn't told stays until it is
+                del self.by_content[key]
             if known.expires_ms <= now_ms:
                 return f"the approval by {known.actor} expired {(now_ms - known.expires_ms) // 1_000} s before: it must be asked for again"
-            if known.version == version:
+            if seen[0] <= known.version <= seen[1]:
                 return Approved(known.actor, known.event_id)
-            return f"{known.actor} approved it on version {known.version}, the present one is {version}: it must be asked for again"
+            return f"{known.actor} approved it on version {known.version}, the present one is {seen[1]}: it must be asked for again"
         if known is None and len(self.by_content) >= limit:
             return f"{limit} decisions wait for a second person already"
-        waiting = Approval(decision.subject_id, decision.command, decision.actor, decision.event_id, version, now_ms + within_ms)
+        waiting = Approval(decision.subject_id, decision.command, decision.actor, decision.event_id, seen[1], now_ms + within_ms)
         self.by_content.pop(key, None)
         self.by_content[key] = waiting
         return waiting
 
-    def left_at(self, decision: Feedback, version: int) -> None:
-        """Waiting has changed what is decided about: it is that version that the second person must see unchanged."""
+    def stamp(self, decision: Feedback, version: int) -> None:
+        """That a decision waits has made a version of its subject: it waits on that one."""
         key = content(decision)
         self.by_content[key] = msgspec.structs.replace(self.by_content[key], version=version)
+
+    def waits(self, subject_id: str, command: str) -> bool:
+        """Whether a first person's decision of that kind still waits."""
+        return any(each.subject_id == subject_id and each.command == command and not each.told for each in self.by_content.values())
 
     def expired(self, now_ms: int) -> Iterator[Approval]:
         """Those that have expired since they were last asked about, each told once; they are kept for the second person who comes too late."""

@@ -24,6 +24,7 @@ class Commands:
     def __init__(self, state: State, decisions: Decisions) -> None:
         self.state = state
         marks, incidents = MarkCommands(state, decisions), IncidentCommands(state, decisions)
+        self.incidents = incidents
         self.plans: dict[Command, dict[SubjectKind, Plan]] = {
             "acknowledge": dict.fromkeys(INCIDENTS, incidents.acknowledge),
             "assign": dict.fromkeys(INCIDENTS, incidents.assign),

@@ -52,7 +52,7 @@ class Decided:
             return
         policy = self.state.policy
         asked = self.state.approvals.ask(
-            decision, target.version, self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
+            decision, (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
         )  # fmt: skip
         if isinstance(asked, str):
             self._say("refused", decision, f"{told} changes nothing: {asked}")
@@ -61,10 +61,7 @@ class Decided:
             self._say("decided", decision, f"{told}, approved by {asked.first_actor} first: {done}: {decision.reason}", asked.first_actor)
         else:
             if step.wait is not None:
-                step.wait(decision.actor)
-                left = self.commands.target(decision)
-                if isinstance(left, Target):
-                    self.state.approvals.left_at(decision, left.version)
+                self.state.approvals.stamp(decision, step.wait(decision.actor))
             minutes = policy.four_eyes.within_ms // 60_000
             self._say("awaits-second", decision, f"{told} waits {minutes} min for a second person: {decision.reason}")
 
@@ -141,3 +138,5 @@ class Decided:
                     actors=(waiting.actor,), detail=detail,
                 )
             )  # fmt: skip
+            if waiting.command == "close" and not self.state.approvals.waits(waiting.subject_id, "close"):
+                self.commands.incidents.stay_open(waiting.subject_id, f"{waiting.actor} found no second person in time")

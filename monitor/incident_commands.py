@@ -75,13 +75,19 @@ class IncidentCommands:
         if outcome not in OUTCOMES:
             return f"the argument must be one of {', '.join(OUTCOMES)}"
 
-        def propose(actor: str) -> None:
+        def propose(actor: str) -> int:
             if found.stage != "pending_closure":
                 self._done(decision, self.handling.propose_close(decision.subject_id, outcome, actor, self.state.clock.now_ms))
+            return found.version
 
         return self._step(
             decision, lambda now_ms: self.handling.close(decision.subject_id, outcome, decision.actor, now_ms), f"closed as {outcome}", propose
         )
+
+    def stay_open(self, incident_id: str, why: str) -> None:
+        """A proposal to close it came to nothing."""
+        if self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms) is None:
+            self.decisions.publish_incident(incident_id)
 
     def reopen(self, decision: Feedback, _: Target) -> Step | str:
         """A closing is taken back."""
@@ -127,7 +133,7 @@ class IncidentCommands:
         return Step(do)
 
     def _step(
-        self, decision: Feedback, act: Callable[[int], str | None], told: str, wait: Callable[[str], None] | None = None
+        self, decision: Feedback, act: Callable[[int], str | None], told: str, wait: Callable[[str], int] | None = None
     ) -> Step:  # fmt: skip
         def do(_: tuple[str, ...]) -> str:
             self._done(decision, act(self.state.clock.now_ms))

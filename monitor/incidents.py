@@ -171,6 +171,7 @@ class Incidents:
         incident.last_finding_at_ms = max(incident.last_finding_at_ms, other.last_finding_at_ms)
         stage = max(incident.stage, other.stage, key=HANDLING.index)
         incident.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
+        incident.outcome = other.outcome = None
         incident.assignee = incident.assignee or other.assignee
         incident.follows = incident.follows or other.follows
         incident.findings += other.findings

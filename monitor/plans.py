@@ -30,9 +30,10 @@ class Target(NamedTuple):
 class Step(NamedTuple):
     """What a decision would do, once it is known who decided; says in words what it did.
 
-    `stake_base_minor` is the value that it is about, None where no price is known. `wait` is done when it has to wait for a second person.
+    `stake_base_minor` is the value that it is about, None where no price is known. `wait` is done when it has to wait for a second person; it gives back
+    the version that the subject has then.
     """
 
     do: Callable[[tuple[str, ...]], str]
     stake_base_minor: int | None = 0
-    wait: Callable[[str], None] | None = None
+    wait: Callable[[str], int] | None = None

@@ -155,7 +155,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
     }  # fmt: skip
     arrays: dict[str, npt.NDArray[Any]] = {f"panel.{name}": array.copy() for name, array in state.scoring.panel.arrays().items()}
-    arrays |= {f"seen.{kind}": table.last_seen.copy() for kind, table in state.scoring.tables.items()}
+    arrays |= {f"seen.{kind}": table.last_seen[: len(table.names)].copy() for kind, table in state.scoring.tables.items()}
     arrays |= {f"gate.{name}": array.copy() for name, array in state.scoring.gate.arrays().items()}
     arrays |= {"teach": state.scoring.teach.copy(), "trail": np.frombuffer(state.trail.hashes(), np.uint8)}
     return Frozen(header, msgspec.json.encode(_small(state)), columns, arrays)

@@ -51,6 +51,8 @@ class Auditor:
         self.doubted: dict[str, tuple[str, int]] = {}
         self.told: Counter[str] = Counter()
         self.sums: defaultdict[tuple[str, str, str, str | None], Fraction] = defaultdict(Fraction)
+        self.worth: defaultdict[tuple[str, str | None], Fraction] = defaultdict(Fraction)
+        self.unpriced = 0
 
     def terms(self, layers: Any) -> None:
         """The policy's layers from now on."""
@@ -71,6 +73,11 @@ class Auditor:
 
     def book(self, mark: Record, sign: int) -> None:
         """A version of a mark counts from now on, or no longer."""
+        self.unpriced += sign * (mark["base_amount"] is None and mark["state"] in STANDING)
+        for field in ("base_amount", "uncovered_base_amount"):
+            if (mark[field] or "0") != "0":
+                for incident in (None, mark["incident_id"]):
+                    self.worth[field, incident] += sign * number(mark[field])
         for part in mark["allocations"]:
             for incident in (None, mark["incident_id"]):
                 for field in ("amount", "deductible"):
@@ -246,16 +253,14 @@ class Auditor:
             else:
                 assert funded == self.put_in[name], name
             assert (None if layer["can_carry"] is None else number(layer["can_carry"])) == rooms.get(name), name
-        standing = [mark for mark in self.marks.values() if mark["state"] in STANDING]
-        for field, marks in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
-            assert number(coverage[field]) == sum(number(mark[marks] or 0) for mark in standing)
-        assert coverage["at_least"] == any(mark["base_amount"] is None for mark in standing)
+        for field, of in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
+            assert number(coverage[field]) == self.worth[of, None]
+        assert coverage["at_least"] == (self.unpriced > 0)
 
     def incident(self, incident: Record) -> None:
         """What an incident says of its marks is the sum over them."""
-        marks = [mark for mark in self.marks.values() if mark["incident_id"] == incident["incident_id"]]
         for field, of in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
-            assert number(incident[field]) == sum(number(mark[of] or "0") for mark in marks), field
+            assert number(incident[field]) == self.worth[of, incident["incident_id"]], field
 
     def improvable(self) -> list[str]:
         """Standing marks of which the layers could carry more than they do, by more than what rounding can make."""

@@ -280,16 +280,38 @@ def test_an_incident_from_acknowledgement_to_its_end() -> None:
     assert "is closed" in tell("leo", "close", argument="confirmed_unauthorized")
 
 
-def test_a_closing_that_is_no_longer_what_the_first_person_saw_is_asked_for_again() -> None:
+def test_new_facts_dont_part_two_who_agree_but_another_decision_does() -> None:
     story = begun()
-    redirected(story)
+    redirected(story, "w")
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
     say(story, "lea", "close", incident_id, "incident", argument="test")
     redirected(story, "v")
     story.tell("tick")
+    assert outcome(say(story, "leo", "close", incident_id, "incident", argument="test")).startswith("decided")
+    say(story, "lea", "reopen", incident_id, "incident")
+    say(story, "leo", "reopen", incident_id, "incident")
+    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "ana", "assign", incident_id, "incident", argument="ben")
     assert "approved it on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="test"))
-    assert outcome(say(story, "leo", "close", incident_id, "incident", argument="test")).startswith("awaits-second")
-    assert outcome(say(story, "lea", "close", incident_id, "incident", argument="test")).startswith("decided")
+
+
+def test_a_closing_that_nobody_seconds_in_time_is_taken_back() -> None:
+    story = begun(four_eyes=FourEyes(within_ms=30_000))
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    incident: Any = story.engine.state.incidents.by_id[incident_id]
+    say(story, "lea", "close", incident_id, "incident", argument="test")
+    story.now_ms += 20_000
+    say(story, "leo", "close", incident_id, "incident", argument="inconclusive")
+    story.now_ms += 15_000
+    story.tell("tick")
+    assert incident.stage == "pending_closure"  # the other proposal waits still
+    story.now_ms += 15_000
+    assert "expired" in outcome(say(story, "lea", "close", incident_id, "incident", argument="inconclusive"))
+    told = story.tell("tick")
+    assert [record["what"] for record in told if record.get("event_id") is not None] == ["expired"]
+    [published] = [record for record in told if record["topic"] == "incidents"]
+    assert (published["state"], published["outcome"]) == ("investigating", None)
 
 
 def test_new_findings_dont_make_a_decision_stale_but_another_decision_does() -> None:

@@ -103,6 +103,15 @@ def test_a_finding_that_ties_two_merges_them_and_moves_the_marks() -> None:
     assert {record["incident_id"] for record in again if record["topic"] == "verdicts"} == {large.incident_id}  # old names lead to it
 
 
+def test_a_proposed_closing_ends_with_a_merge() -> None:
+    story = Story()
+    first = told(story, *FUNDED, *redirected("w1", account="a", wallet="h1", to="x"), *redirected("w2", account="b", wallet="h2", to="y"), "tick")
+    for name in newest(first):
+        assert Handling(story.engine.state.incidents).propose_close(name, "test", "lea", story.now_ms) is None
+    merged = newest(told(story, *redirected("w3", account="c", wallet="h1", to="y")))
+    assert sorted((one.state, one.outcome) for one in merged.values()) == [("investigating", None), ("merged", None)]
+
+
 def test_a_summary_shows_what_was_merged_once_with_the_reasons_of_both() -> None:
     story, summed = Story(), summary.Story()
     lines = (

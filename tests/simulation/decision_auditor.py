@@ -1,0 +1,335 @@
+"""An auditor of people's decisions: reads what is published and the entries that it is told of, and imports nothing of the fold.
+
+It knows who signed what, who may decide what, and what needs two; from that it judges every outcome and looks for a cause of every change: of a
+mark, of a verdict, of an incident's state. What marks are worth and who carries them is audited by `mark_auditor`.
+"""
+
+from collections import Counter
+from fractions import Fraction
+from math import ceil
+from typing import Any, NamedTuple
+
+from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, number
+
+RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
+OPEN = ("new", "acknowledged", "investigating", "pending_closure")
+LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
+"""Rules that hold a withdrawal because of a loss."""
+TELLING = ("acknowledge", "assign", "note", "set_clock")
+"""What a machine may decide."""
+FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
+BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
+    "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
+    "clear": (set(), {("suspected", "cleared"), ("confirmed", "cleared")}),
+    "release": (set(), {("suspected", "cleared"), ("confirmed", "cleared")}),
+    "reopen": (set(), {("confirmed", "suspected"), ("cleared", "suspected")}),
+    "change_cause": ({"cause"}, set()),
+    "change_owner": ({"owner"}, set()),
+    "recovered": (
+        {"recovered_amount"}, {("confirmed", "partly_recovered"), ("partly_recovered", "partly_recovered"), ("compensated", "compensated")},
+    ),
+    "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
+}  # fmt: skip
+"""What a decision may change in the marks that it is about: facts, and stages."""
+BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared"), ("confirmed", "cleared")}
+FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
+"""Entries that can make or refute a finding."""
+LEFT_BY = {
+    "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "reopen": ("confirmed", "cleared"),
+}  # fmt: skip
+"""Stages in which a decision leaves none of the marks that it is about, if it could change them."""
+
+
+class Told(NamedTuple):
+    """An entry: its topic, what it says, whether it is new (not a repeat), and whose key signed it."""
+
+    topic: str
+    value: dict[str, Any]
+    fresh: bool = True
+    signer: str | None = None
+
+
+class Person(NamedTuple):
+    """Who may decide what."""
+
+    commands: frozenset[str]
+    machine: bool = False
+
+
+class Waiting(NamedTuple):
+    """The first of two persons."""
+
+    actor: str
+    event_id: str
+    version: int
+    at_ms: int
+    told: bool = False
+
+
+def content(value: dict[str, Any]) -> tuple[Any, ...]:
+    """What two must agree on."""
+    return tuple(value.get(field) for field in ("subject", "subject_id", "command", "amount", "argument", "time_ms"))
+
+
+class DecisionAuditor:
+    """Takes entries with what they caused, in order; every method asserts."""
+
+    def __init__(self, people: dict[str, Person], two_for: tuple[str, ...], above: int, within_ms: int, marks: Auditor) -> None:
+        self.people, self.two_for, self.above, self.within_ms = people, two_for, above, within_ms
+        self.ledger = marks
+        self.marks: dict[str, Record] = {}
+        self.of_withdrawal: dict[str, set[str]] = {}
+        self.incidents: dict[str, Record] = {}
+        self.verdicts: dict[str, Record] = {}
+        self.proposed: str | None = None
+        self.waiting: dict[tuple[Any, ...], Waiting] = {}
+        self.set_by_people: set[str] = set()
+        self.told: Counter[str] = Counter()
+
+    # ---- what is known of a subject
+
+    def version(self, value: dict[str, Any]) -> tuple[int, int] | None:
+        """From which version to which a decision is up to date; None if there is no such subject."""
+        subject, name = value["subject"], value["subject_id"]
+        if subject == "incident":
+            record = self.incidents.get(name)
+            return None if record is None or record["state"] == "merged" else (record["handled_version"], record["version"])
+        if subject in ("mark", "withdrawal"):
+            record = (self.marks if subject == "mark" else self.verdicts).get(name)
+            return None if record is None else (record["version"], record["version"])
+        return (0, 0) if subject == "rule" or name == self.proposed else None
+
+    def about(self, value: dict[str, Any], marks: dict[str, Record]) -> list[Record]:
+        """The marks that a decision is about."""
+        subject, name = value["subject"], value["subject_id"]
+        if subject == "mark":
+            return [marks[name]] if name in marks else []
+        if subject == "withdrawal":
+            return [marks[each] for each in self.of_withdrawal.get(name, ()) if each in marks]
+        return [mark for mark in marks.values() if mark["incident_id"] == name] if subject == "incident" else []
+
+    def stake(self, changed: list[Record], value: dict[str, Any]) -> Fraction | None:
+        """The whole value that was decided about; None where nothing gives a price."""
+        total = Fraction(0)
+        for mark in changed:
+            amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
+            price = mark["price"] if value["command"] != "recovered" else None
+            if mark["asset"] == BASE:
+                total += amount
+                continue
+            newest = self.ledger.prices.get(mark["asset"])
+            price = price or (None if newest is None else newest[0])
+            if price is None:
+                return None
+            total += ceil(amount * number(price))
+        return total
+
+    # ---- entries
+
+    def entry(self, told: Told, records: list[Record], now_ms: int) -> None:
+        """One entry and all that it caused."""
+        before = dict(self.marks) if told.topic == "feedback" and told.fresh else self.marks
+        outcome = self.outcome(told, records, now_ms)
+        merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
+        changed = [record for record in records if record["topic"] == "marks"]
+        seen = self.version(told.value) if told.topic == "feedback" else None
+        for record in changed:
+            self.mark(record, told, outcome, merged)
+        held = []
+        for record in records:
+            if record["topic"] == "verdicts" and "verdict" in record:
+                held += self.verdict(record, told, outcome)
+            elif record["topic"] == "incidents":
+                self.incident(record, told, outcome, merged)
+        if outcome is not None:
+            self.judged(outcome, told, records, seen, before, now_ms)
+        for name in held:
+            of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
+            assert any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
+        if told.topic == "tick":
+            late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
+            assert not late, "a decision found no second person in time, and nobody was told"
+
+    def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
+        """The one outcome of a decision; expiries are noted as they are told."""
+        found = []
+        for record in records:
+            if record["topic"] != "audit" or record["event_id"] is None:
+                continue
+            if record["what"] == "expired":
+                key, first = next((key, each) for key, each in self.waiting.items() if each.event_id == record["event_id"])
+                assert not first.told, "expired twice"
+                assert now_ms >= first.at_ms + self.within_ms, "expired too early"
+                self.waiting[key] = first._replace(told=True)
+                self.told["expired"] += 1
+            else:
+                found.append(record)
+        assert len(found) == (told.topic == "feedback" and told.fresh), "every decision has one outcome"
+        return found[0] if found else None
+
+    def judged(
+        self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], now_ms: int,
+    ) -> None:  # fmt: skip
+        """Whether an outcome was right, from who signed and what everybody knew."""
+        value, what = told.value, outcome["what"]
+        actor, command, key = value["actor"], value["command"], content(value)
+        self.told[f"{what} {command}"] += 1
+        if what == "refused":
+            others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "head")]
+            assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
+            if "must be asked for again" in outcome["detail"]:
+                late = self.waiting[key]
+                if late.told or now_ms < late.at_ms + self.within_ms:
+                    del self.waiting[key]
+                assert late.actor != actor
+                assert now_ms >= late.at_ms + self.within_ms or (seen is not None and not seen[0] <= late.version <= seen[1]), "both agreed"
+            return
+        person = self.people.get(actor)
+        assert person is not None
+        assert told.signer == actor, "not signed by its actor"
+        assert command in person.commands, "no role of that person's may decide it"
+        assert not person.machine or command in TELLING, "a machine decided"
+        assert seen is not None, "decided about nothing"
+        assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
+        changed = [
+            before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
+        ]
+        stake = self.stake(changed, value)
+        first = self.waiting.get(key)
+        if what == "awaits-second":
+            assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
+            now = self.version(value)
+            assert now is not None
+            self.waiting[key] = Waiting(actor, value["event_id"], now[1], now_ms)
+        elif len(outcome["actors"]) == 2:
+            assert first is not None, "nobody was the first person"
+            assert outcome["actors"] == [first.actor, actor]
+            assert first.actor != actor, "one person twice"
+            assert now_ms < first.at_ms + self.within_ms, "the second person came too late"
+            assert seen[0] <= first.version, "the first person saw another version"
+            del self.waiting[key]
+        else:
+            assert outcome["actors"] == [actor]
+            assert command not in self.two_for, "it needs two"
+            assert stake is not None, "what has no price needs two"
+            assert stake <= self.above, "so much needs two"
+        if what == "decided":
+            self.done(command, value, before)
+
+    def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
+        """Whether a mark is changed by the decision, and not by what it freed."""
+        known = before.get(mark["mark_id"])
+        if known is None or all(mark[fact] == known[fact] for fact in ("state", "owner", "cause", "recovered_amount", "compensated_amount")):
+            return False
+        return any(each["mark_id"] == mark["mark_id"] for each in self.about(value, before))
+
+    def done(self, command: str, value: dict[str, Any], before: dict[str, Record]) -> None:
+        """What was decided has happened to all that it was about."""
+        for known in self.about(value, before):
+            mark = self.marks[known["mark_id"]]
+            if (command == "compensated" and known["base_amount"] is None) or (command == "reopen" and value["subject"] == "incident"):
+                continue
+            if command == "clear" and number(known["recovered_amount"]) + number(known["compensated_amount"]) > 0:
+                continue
+            assert mark["state"] not in LEFT_BY.get(command, ()), "a decision left something out"
+            if command == "recovered":
+                assert number(mark["recovered_amount"]) - number(known["recovered_amount"]) == number(value["amount"])
+            elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
+                assert mark[command.removeprefix("change_")] == value["argument"]
+                if known["owner"] != mark["owner"] or known["cause"] != mark["cause"]:
+                    self.set_by_people.add(mark["mark_id"])
+
+    # ---- records
+
+    def mark(self, mark: Record, told: Told, outcome: Record | None, merged: dict[str, str]) -> None:
+        """Every change of a mark has a cause."""
+        name = mark["mark_id"]
+        known = self.marks.get(name)
+        assert mark["version"] == (1 if known is None else known["version"] + 1), "a version is missing"
+        changed = set() if known is None else {fact for fact in FACTS if mark[fact] != known[fact]}
+        stages = (None if known is None else known["state"], mark["state"])
+        if "incident_id" in changed and known is not None:
+            assert known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
+            changed.discard("incident_id")
+        value = told.value
+        decided = outcome is not None and outcome["what"] == "decided"
+        if known is not None and decided and value["command"] in BY_DECISION and self.is_about(value, known):
+            facts, allowed = BY_DECISION[value["command"]]
+            assert changed <= facts, f"{value['command']} changed {changed}"
+            assert stages[0] == stages[1] or stages in allowed, f"{value['command']} made {stages}"
+        elif changed or stages[0] != stages[1]:
+            assert told.topic in FINDING, f"{told.topic} changed {changed} {stages}"
+            assert told.fresh or told.topic != "feedback"
+            assert not (changed and told.topic == "feedback"), "a decision changed a mark that it isn't about"
+            assert changed <= {"owner", "cause", "amount"}, f"a finding changed {changed}"
+            assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
+            if told.topic == "feedback" and stages[0] != stages[1]:
+                assert decided and value["command"] == "confirm" and stages[1] == "suspected", "no decision made it"
+            assert name not in self.set_by_people or not changed & {"owner", "cause"}, "a finding overrode a person"
+        self.marks[name] = mark
+        if mark["withdrawal_id"] is not None:
+            self.of_withdrawal.setdefault(mark["withdrawal_id"], set()).add(name)
+
+    @staticmethod
+    def is_about(value: dict[str, Any], mark: Record) -> bool:
+        """Whether a decision is about a mark."""
+        field = {"mark": "mark_id", "withdrawal": "withdrawal_id", "incident": "incident_id"}.get(value["subject"])
+        return field is not None and mark[field] == value["subject_id"]
+
+    def verdict(self, verdict: Record, told: Told, outcome: Record | None) -> list[str]:
+        """A verdict becomes milder in one way only. Gives back the withdrawal's id if it is held for a loss now and wasn't."""
+        known = self.verdicts.get(verdict["withdrawal_id"])
+        assert verdict["version"] == (1 if known is None else known["version"] + 1)
+        if known is not None and RANK[verdict["verdict"]] < RANK[known["verdict"]]:
+            assert outcome is not None, "released by nobody"
+            assert (outcome["what"], told.value["command"]) == ("decided", "release")
+            assert len(set(outcome["actors"])) == 2 or "release" not in self.two_for, "released by one"
+            assert (known["verdict"], verdict["verdict"]) == ("HOLD", "CLEAR")
+            if told.value["subject"] == "withdrawal":
+                assert told.value["subject_id"] == verdict["withdrawal_id"], "another was released"
+            self.told["released"] += 1
+        self.verdicts[verdict["withdrawal_id"]] = verdict
+        held = verdict["verdict"] == "HOLD" and (known is None or known["verdict"] != "HOLD") and verdict["reasons"][0]["rule"] in LOSSES
+        return [verdict["withdrawal_id"]] if held else []
+
+    def incident(self, incident: Record, told: Told, outcome: Record | None, merged: dict[str, str]) -> None:
+        """An incident's state changes by a decision about it, by a merge, or by facts that reopen it."""
+        name = incident["incident_id"]
+        known = self.incidents.get(name)
+        assert incident["version"] == (1 if known is None else known["version"] + 1), "a version is missing"
+        self.incidents[name] = incident
+        stage = incident["state"]
+        assert (incident["outcome"] is not None) == (stage in ("closed", "pending_closure"))
+        assert (incident["closed_at_ms"] is not None) == (stage == "closed")
+        assert (incident["merged_into"] is not None) == (stage == "merged")
+        if known is None:
+            assert stage in ("new", "merged") or name in merged.values()
+            return
+        told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
+        command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
+        absorbs = name in merged.values()
+        if incident["assignee"] != known["assignee"]:
+            assert command == ("decided", "assign") or absorbs, "assigned by nobody"
+        if stage == known["state"]:
+            return
+        self.told[f"{known['state']} to {stage}"] += 1
+        last = incident["timeline"][-1]["what"]
+        by = {
+            "acknowledged": {("decided", "acknowledge")}, "investigating": {("decided", "assign"), ("decided", "reopen")},
+            "pending_closure": {("awaits-second", "close")}, "closed": {("decided", "close")},
+        }  # fmt: skip
+        if stage == "merged":
+            assert known["state"] in OPEN or "reopened" in [line["what"] for line in incident["timeline"][-4:]]
+        elif stage == "new":
+            assert any(line["what"] == "reopened" for line in incident["timeline"])
+            assert known["state"] == "closed"
+        elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
+            assert told.topic == "feedback" or told.topic == "tick"
+        else:
+            assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
+        if stage == "closed" and outcome is not None and "close" in self.two_for:
+            assert len(set(outcome["actors"])) == 2, "closed by one"
+
+    def standing(self) -> int:
+        """Marks that stand."""
+        return sum(mark["state"] in STANDING for mark in self.marks.values())
