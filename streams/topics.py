@@ -88,7 +88,13 @@ def needs(settings: Settings) -> list[Need]:
         Need(DEAD_LETTER, "monitor", 1, exactly=False, configs=letters | {"retention.ms": FOREVER}),
         Need(CONTROL, "monitor", 1, exactly=True, configs=kept),
         *(
-            Need(topic.name, "monitor", kafka.partitions if topic.partitions > 1 else 1, exactly=topic.partitions == 1, configs=written)
+            Need(
+                topic.name,
+                "monitor",
+                kafka.partitions if topic.partitions > 1 else 1,
+                exactly=topic.partitions == 1,
+                configs=kept if topic.kept else written,
+            )
             for topic in OUTPUTS
         ),
     ]

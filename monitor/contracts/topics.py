@@ -28,13 +28,14 @@ class InputTopic(msgspec.Struct, frozen=True):
 
 
 class OutputTopic(msgspec.Struct, frozen=True):
-    """One topic that the monitor writes."""
+    """One topic that the monitor writes; `kept` for ever where an old record still says how something stands, or proves it."""
 
     name: str
     key: str | None
     records: tuple[type[msgspec.Struct], ...]
     partitions: int
     what: str
+    kept: bool = False
 
 
 INPUTS: tuple[InputTopic, ...] = (
@@ -57,11 +58,11 @@ CONTROL = "control"  # rewinds (core or a person to intake) and quarantines (rea
 
 OUTPUTS: tuple[OutputTopic, ...] = (
     OutputTopic("verdicts", "account_id", (outputs.Verdict, outputs.Heartbeat), 4, "One verdict per withdrawal and version; a heartbeat a second."),
-    OutputTopic("marks", "mark_id", (outputs.Mark,), 1, "Amounts earmarked against the reserve."),
+    OutputTopic("marks", "mark_id", (outputs.Mark,), 1, "Amounts earmarked against the reserve.", kept=True),
     OutputTopic("coverage", None, (outputs.Coverage,), 1, "Reserve against marks."),
-    OutputTopic("incidents", "incident_id", (outputs.Incident,), 1, "All findings of one attack or failure."),
+    OutputTopic("incidents", "incident_id", (outputs.Incident,), 1, "All findings of one attack or failure.", kept=True),
     OutputTopic("alerts", "incident_id", (outputs.Alert,), 1, "Who is to be woken or told."),
-    OutputTopic("audit", None, (outputs.Audit,), 1, "What the core noticed about itself and its sources."),
+    OutputTopic("audit", None, (outputs.Audit,), 1, "What the core noticed about itself and its sources.", kept=True),
 )
 
 INPUT_BY_NAME = {topic.name: topic for topic in INPUTS}

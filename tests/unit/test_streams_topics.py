@@ -34,6 +34,8 @@ def test_every_topic_is_made_with_what_it_needs() -> None:
         "retention.ms": "-1", "cleanup.policy": "delete", "min.insync.replicas": "2", "unclean.leader.election.enable": "false",
     }.items() <= journal.configs.items()  # fmt: skip
     assert need("control").configs["retention.ms"] == "-1"
+    kept = {topic.name for topic in OUTPUTS if need(topic.name).configs.get("retention.ms") == "-1"}
+    assert kept == {"marks", "incidents", "audit"}  # an open incident is told by its newest record, however old that is; heads prove the journal
     assert {need(topic.name).writer for topic in INPUTS} == {"exchange"} and {need(topic.name).writer for topic in OUTPUTS} == {"monitor"}
     assert int(need("dead-letter").configs["max.message.bytes"]) > SETTINGS.intake.dead_letter_value_bytes_max
 
