@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import audit, config, core, dead_letter, detectors, evaluate, journal, scenario, sources, study, topics
+from streams.cli import audit, compensation, config, core, dead_letter, detectors, evaluate, journal, scenario, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -45,7 +45,7 @@ for group, name in (
     (scenario.app, "scenario"),
 ):
     app.add_typer(group, name=name)
-for commands in (running.app, study.app, evaluate.app):
+for commands in (running.app, study.app, evaluate.app, compensation.app):
     app.registered_commands += commands.registered_commands
 
 

@@ -1,0 +1,166 @@
+"""What was published about incidents while a journal was folded, with the entries behind it: the material of compensation files and reports.
+
+Keeps records as they came and decodes what is asked for; one mark's versions are kept as long as the dossier is. Called by `streams.compensation`,
+`streams.scenario_people` and the command line.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
+from monitor.engine import Engine, OutputRecord
+from monitor.version import ENGINE_VERSION
+from streams.journal_file import is_journal_file
+from streams.plug_ins import installed
+from streams.refusals import RefusedError
+from streams.replay import BATCH_ENTRIES, FileJournal, KeptJournal, Progress
+from streams.replay_lines import FileRefusedError, ReplayLines
+from streams.settings import Settings
+
+DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"')
+Entries = Callable[[], Iterator[tuple[int, bytes]]]
+"""Gives the journal's entries with their offsets, from the beginning, as often as it is called."""
+
+_alert = msgspec.json.Decoder(Alert).decode
+_audit = msgspec.json.Decoder(Audit).decode
+_coverage = msgspec.json.Decoder(Coverage).decode
+_incident = msgspec.json.Decoder(Incident).decode
+_mark = msgspec.json.Decoder(Mark).decode
+
+
+class Version(NamedTuple):
+    """One version of a mark, the entry that caused it, and the newest coverage before it."""
+
+    value: bytes
+    offset: int
+    entry_sha256: str
+    coverage_before: bytes | None
+
+    @property
+    def mark(self) -> Mark:
+        """The version, decoded."""
+        return _mark(self.value)
+
+
+class Dossier:
+    """Everything published about incidents, by incident, mark and subject."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, list[Version]] = {}
+        self.incidents: dict[str, Incident] = {}
+        self.decisions: list[Audit] = []
+        self.alerts: list[Alert] = []
+        self._coverage: bytes | None = None
+        self._whole: bytes | None = None
+
+    def take(self, start: int, entries: Sequence[bytes], records: Iterable[OutputRecord]) -> None:
+        """The entries of one batch, from offset `start` on, and the records that they cause."""
+        for record in records:
+            if record.topic == "coverage":
+                self._coverage = record.value
+                if b'"scope":"whole"' in record.value:
+                    self._whole = record.value
+            elif record.topic == "marks":
+                digest = sha256(entries[record.offset - start]).hexdigest()
+                version = Version(record.value, record.offset, digest, self._whole or self._coverage)
+                self.versions.setdefault((record.key or b"").decode(), []).append(version)
+            elif record.topic == "incidents":
+                incident = _incident(record.value)
+                self.incidents[incident.incident_id] = incident
+            elif record.topic == "alerts":
+                self.alerts.append(_alert(record.value))
+            elif record.topic == "audit" and any(what in record.value for what in DECISIONS):
+                self.decisions.append(_audit(record.value))
+
+    def incident(self, incident_id: str) -> Incident:
+        """The newest version of an incident. Raises RefusedError if there is none, or if it is part of another."""
+        found = self.incidents.get(incident_id)
+        if found is None:
+            known = ", ".join(list(self.incidents)[-3:]) or "none"
+            raise RefusedError(f"There is no incident {incident_id} in this journal (the newest: {known}).")
+        if found.merged_into is not None:
+            raise RefusedError(f"Incident {incident_id} is part of incident {found.merged_into}: ask for that.")
+        return found
+
+    def absorbed(self, incident_id: str) -> set[str]:
+        """An incident and all that became part of it."""
+        names = {incident_id}
+        while more := {one.incident_id for one in self.incidents.values() if one.merged_into in names} - names:
+            names |= more
+        return names
+
+    def marks_of(self, incident_id: str) -> dict[str, list[Version]]:
+        """The versions of the marks that are the incident's in their newest version, cleared ones too."""
+        wanted = f'"incident_id":{msgspec.json.encode(incident_id).decode()}'.encode()
+        found = {name: versions for name, versions in self.versions.items() if wanted in versions[-1].value}
+        return {name: versions for name, versions in found.items() if versions[-1].mark.incident_id == incident_id}
+
+    def coverage_before(self, incident_id: str) -> Coverage | None:
+        """The newest coverage before the first of an incident's marks was made; none if nothing was published by then."""
+        firsts = [versions[0] for versions in self.marks_of(incident_id).values()]
+        value = min(firsts, key=lambda version: version.offset).coverage_before if firsts else None
+        return None if value is None else _coverage(value)
+
+    def coverage_after(self) -> Coverage | None:
+        """The newest coverage."""
+        return None if self._coverage is None else _coverage(self._coverage)
+
+
+class Folded(NamedTuple):
+    """A folded journal: the dossier, the engine as it stands after the last entry, and the entries to read again."""
+
+    dossier: Dossier
+    engine: Engine
+    entries: Entries
+
+    @property
+    def engine_version(self) -> str:
+        """Which engine has folded it."""
+        return ENGINE_VERSION
+
+
+def fold_file(path: Path, settings: Settings, progress: Progress | None = None) -> Folded:
+    """Fold a kept journal, or the journal that a file of input records makes under the settings' policy.
+
+    Raises
+    ------
+    FileRefusedError
+        The file can't be read, or isn't what it should be.
+    RefusedError
+        The fold fails.
+    """
+    kept = is_journal_file(path)
+
+    def again() -> Iterator[bytes]:
+        return iter(KeptJournal(path)) if kept else iter(FileJournal(ReplayLines(path), settings))
+
+    dossier, engine, batch = Dossier(), None, list[bytes]()
+    for number, entry in enumerate(again(), start=1):
+        if engine is None:
+            engine = Engine(sha256(entry).hexdigest(), {}, installed)
+        batch.append(entry)
+        if len(batch) >= BATCH_ENTRIES:
+            _fold(engine, dossier, batch)
+            batch = []
+            if progress is not None:
+                progress(number)
+    if engine is None:
+        raise FileRefusedError(f"{path} is empty.")
+    _fold(engine, dossier, batch)
+    return Folded(dossier, engine, lambda: enumerate(again()))
+
+
+def _fold(engine: Engine, dossier: Dossier, batch: list[bytes]) -> None:
+    start = engine.next_offset
+    try:
+        records = engine.fold(start, batch)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        offset = engine.next_offset if engine.failing_offset is None else engine.failing_offset
+        raise RefusedError(f"The fold fails at journal offset {offset}: {error!r} (withdrawal-monitor replay says more).") from error
+    dossier.take(start, batch, records)
