@@ -263,7 +263,7 @@ def _checked(file: Made) -> Section:
             f"Journal {statement.journal_id}, up to offset {statement.last_offset:,}; engine {statement.engine_version}, policy {statement.policy_version}",
             f"SHA-256 of the statement, which is what people sign: {file.sha256}",
             (
-                "evidence.csv names the journal entries behind every mark by position and SHA-256; `audit verify` proves the journal; "
+                "evidence.csv names the journal entries behind every mark by position and SHA-256; audit verify proves the journal; "
                 "the same command gives the same bytes again"
             ),
             f"{PERSONS} persons of the policy who may decide that something is compensated must sign; until then every page says DRAFT",
