@@ -82,7 +82,9 @@ def _facts(subject: Subject) -> Section:
     ]
     points += [f"Joined with: {', '.join(absorbed)}"] if absorbed else []
     points += [f"Follows the closed incident {incident.follows}"] if incident.follows is not None else []
-    return Section("Facts", [incident.summary], points)
+    opened = next((happened.detail for happened in incident.timeline if happened.what == "opened"), incident.summary)
+    # A page's words are for who is woken: once it is closed they would say that it still goes on, and that nothing is marked.
+    return Section("Facts", [f"How it was found: {opened}." if incident.state == "closed" else incident.summary], points)
 
 
 def _clock(subject: Subject) -> Section:

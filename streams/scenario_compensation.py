@@ -64,10 +64,11 @@ def to_compensation(ground: Ground, scenario: Scenario, *, obey: bool = False, c
     _tell_holdings(loop, scenario, aftermath.customers if customers is None else customers, ground.seed)
     first = loop.engine.next_offset - len(loop.kept)
     live = loop.run()
-    lost = frozenset(taking.name for taking in live.takings if not taking.stopped)
+    lost = {taking.name: taking.part for taking in live.takings if not taking.stopped}
     if not lost:
         raise ScenarioRefusedError(f"Scenario '{scenario.id}': holds stopped all of it, nobody has to be paid back.")
     people = People(loop, ground.seed, lost)
+    people.report()
     incidents = people.incidents()
     for incident_id in incidents:
         people.handle(incident_id, aftermath, scenario.cause)

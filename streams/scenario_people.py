@@ -6,8 +6,9 @@ Their keys are made for the run, from its seed. What they know is the scenario's
 
 import base64
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,6 +25,7 @@ from streams.simulation.directory import minor_of
 from streams.simulation.phases import Aftermath
 from streams.simulation.records import Record
 from streams.simulation.scenario import ScenarioRefusedError
+from streams.simulation.telling import Part
 from streams.simulation.world import ASSETS, WALLETS
 
 PEOPLE = ("first-lead", "second-lead")
@@ -67,9 +69,9 @@ def customers_holdings(assets: Iterable[str], customers: int, at_ms: int, name: 
 
 
 class People:
-    """The people of one played incident. `lost` names what truly left: withdrawals, outflows' events and postings."""
+    """The people of one played incident. `lost` is what truly left, by withdrawal, outflow's event or posting."""
 
-    def __init__(self, loop: Loop, seed: int, lost: frozenset[str]) -> None:
+    def __init__(self, loop: Loop, seed: int, lost: Mapping[str, Part]) -> None:
         self._loop = loop
         self._seed = seed
         self._lost = lost
@@ -94,6 +96,14 @@ class People:
         return [marks.by_id[name] for name in marks.of_incident(incident_id) if fits(marks.by_id[name])]
 
     # ---- what they do
+
+    def report(self) -> None:
+        """Customers have told of withdrawals that weren't theirs and that nothing was suspected of."""
+        state = self._loop.engine.state
+        marked = {mark.subject.withdrawal_id for mark in state.marks.by_id.values()}
+        for name in self._lost:
+            if name in state.withdrawals.by_id and name not in marked:
+                self.decide("confirm", "withdrawal", name)
 
     def handle(self, incident_id: str, aftermath: Aftermath, cause: str) -> None:
         """All of it, in the order of the clock. Raises ScenarioRefusedError if the monitor refuses a decision."""
@@ -129,7 +139,13 @@ class People:
             self.decide("change_owner", "incident", incident_id, argument=owner)
 
     def _recover(self, incident_id: str, asset: str, back_minor: int) -> None:
-        """What came back is divided over the asset's marks in proportion to what each lost."""
+        """What came back is divided over the asset's marks in proportion to what each lost.
+
+        What nothing is marked for (credits before their batch was more than all wallets hold) came back whole: it never left the accounts.
+        """
+        everywhere = (mark for mark in self._loop.engine.state.marks.by_id.values() if self.is_lost(mark))
+        marked = sum(mark.subject.amount_minor for mark in everywhere if mark.subject.asset == asset)
+        back_minor -= sum(part.amount_minor for part in self._lost.values() if part.asset == asset) - marked
         marks = self._marks(incident_id, lambda mark: mark.standing and mark.subject.asset == asset)
         amounts = [mark.open_minor for mark in marks]
         shares = apportioned([amount * back_minor for amount in amounts], sum(amounts), [mark.mark_id for mark in marks]) if marks else []
@@ -154,10 +170,12 @@ class People:
         self._number += 1
         now_ms = loop.journal.clock_ms + DECISION_MS
         state = loop.engine.state
-        seen = state.incidents.by_id[subject_id].version if subject == "incident" else state.marks.by_id[subject_id].version
+        subjects: dict[SubjectKind, Mapping[str, Any]] = {
+            "incident": state.incidents.by_id, "mark": state.marks.by_id, "withdrawal": state.withdrawals.by_id,
+        }  # fmt: skip
         facts = {
             "event_id": f"decision-{loop.play.name}.{self._number}", "occurred_at_ms": now_ms, "subject": subject, "subject_id": subject_id,
-            "command": command, "actor": actor, "reason": "as the incident's facts tell", "seen_version": seen,
+            "command": command, "actor": actor, "reason": "as the incident's facts tell", "seen_version": subjects[subject][subject_id].version,
         } | said  # fmt: skip
         signature = key_of(actor, self._seed).sign(message(msgspec.convert(facts, Feedback)))
         value = facts | {"schema_version": 1, "signature": base64.b64encode(signature).decode()}
