@@ -19,6 +19,14 @@ NEXT: dict[Cause, str] = {
     "system_failure": "stop the job or provider that sends, before it sends again; compare books and chain",
     "undecided": "find out why the records are missing or disagree; until then treat it as a loss",
 }
+_REGISTRY = "ask who connected this provider; put it into the registry, or stop what goes through it"
+_SOURCE = "look at this source's writer and reader; what is judged by absence waits until it is read"
+_BUDGET = "look at what went over the budget; find what makes so much odd, or raise the budget"
+NEXT_OF_RULES: dict[str, str] = {
+    "provider_unknown": _REGISTRY, "provider_unregistered": _REGISTRY, "blind": _SOURCE, "silent": _SOURCE, "hole": _SOURCE, "gap": _SOURCE,
+    "replaced": _SOURCE, "review_budget_spent": _BUDGET, "page_budget_spent": _BUDGET,
+}  # fmt: skip
+"""Where the cause says too little about what to do."""
 
 
 class Facts(NamedTuple):
@@ -64,17 +72,17 @@ def summary(told: Facts, now_ms: int, policy: Policy) -> str:
 def _sentences(told: Facts, now_ms: int, policy: Policy) -> Iterator[str]:
     yield f"{told.detail}."
     counted = f", in {told.withdrawals:,} withdrawal(s) of {told.accounts:,} account(s)" if told.withdrawals else ""
-    yield f"{_amounts(told, policy)}{counted}{_places(told)}."
+    yield f"{_amounts(told, policy)}{counted}{_places(told)}." if told.marked_minor else f"Nothing is marked as lost{counted}{_about(told)}."
     quiet_ms = now_ms - told.last_finding_at_ms
     yield "It still goes on." if quiet_ms <= GOING_ON_MS else f"Nothing new for {quiet_ms // 60_000:,} min."
     if told.marked_minor:
         yield _cover(told, policy)
-    yield f"{'Certain' if told.certain else 'Detectors say so, nothing is proven'}. Next: {NEXT[told.cause]}."
+    if told.certain or rule_of(told.rule).statistical:
+        yield "Certain." if told.certain else "Detectors say so, nothing is proven."
+    yield f"Next: {NEXT_OF_RULES.get(told.rule) or NEXT[told.cause]}."
 
 
 def _amounts(told: Facts, policy: Policy) -> str:
-    if not told.marked_minor:
-        return "Nothing is marked as lost"
     assets = [f"{grouped(minor, policy.assets[asset].decimals)} {asset}" for asset, minor in list(told.marked_minor.items())[:ASSETS_TOLD]]
     more = len(told.marked_minor) - len(assets)
     return f"{', '.join(assets)}{f' and {more} more asset(s)' if more else ''}, {_worth(told, policy)}"
@@ -84,6 +92,11 @@ def _places(told: Facts) -> str:
     words = {"wallet": "from wallet", "provider": "through provider", "address": "to"}
     parts = [f"{words[kind]} {', '.join(told.places[kind])}" for kind in words if told.places.get(kind)]
     return f" {' '.join(parts)}" if parts else ""
+
+
+def _about(told: Facts) -> str:
+    places = [f"{kind} {', '.join(names)}" for kind, names in told.places.items() if names]
+    return f"; it is about {', '.join(places)}" if places else ""
 
 
 def _cover(told: Facts, policy: Policy) -> str:

@@ -53,8 +53,8 @@ class Payouts:
         known, unread = known_from(event, amount_minor, observation), self.state.withdrawals.unread
         if event.withdrawal_id in unread:
             known = msgspec.structs.replace(known, version=unread.pop(event.withdrawal_id))
-        if event.tx_id is not None:
-            known = self.state.withdrawals.link(event.withdrawal_id, known, event.tx_id, known.destination)
+        if known.tx_id is not None:
+            known = self.state.withdrawals.link(event.withdrawal_id, known, known.tx_id, known.destination)
         return known
 
     def step(self, event: Withdrawal) -> None:

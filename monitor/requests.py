@@ -41,7 +41,7 @@ class Requests:
         repeated = self._repeated(event, known, amount_minor)
         if repeated is not None:
             told.append((*repeated, f"account:{event.account_id}"))
-        if not state.usual_withdrawals.take(event.asset, amount_minor):
+        if not state.usual_withdrawals[event.owner].take(event.asset, amount_minor):
             told.extend(self._far_above(event, known, amount_minor, more))
         if state.wallets.changes and event.wallet_id is not None:
             changed = self.wallet_rules.after_authority_change(event.wallet_id, event.asset, amount_minor, event.occurred_at_ms)
@@ -65,7 +65,7 @@ class Requests:
         )
 
     def _far_above(self, event: Withdrawal, known: Known, amount_minor: int, more: str | None) -> Iterator[tuple[str, str, str]]:
-        usual, state = self.state.usual_withdrawals, self.state
+        usual, state = self.state.usual_withdrawals[event.owner], self.state
         confused = usual.confused(event.asset, amount_minor, state.marks, state.confusion_base_minor)
         if confused is not None:
             yield "unit_confusion", confused, f"address:{known.destination}"

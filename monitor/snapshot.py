@@ -13,6 +13,7 @@ import numpy.typing as npt
 from detectors.registry import PlugIns, none_installed
 from monitor.approvals import Approval
 from monitor.budget import Bucket, Overflow, Review
+from monitor.contracts.base import Owner
 from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
 from monitor.exposure import WalletBalance
@@ -98,7 +99,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     snoozes_muted: int
     proposal: Proposal | None
     repeated: RepeatedCounts
-    usual_withdrawals: dict[str, Sizes]
+    usual_withdrawals: dict[Owner, dict[str, Sizes]]
     usual_postings: dict[str, Sizes]
     fact_counts: tuple[int, int, int, int, int]
 
@@ -215,7 +216,7 @@ def _small(state: State) -> Small:
         snoozes_muted=state.snoozes.muted,
         proposal=state.proposal,
         repeated=RepeatedCounts(state.repeated.since_ms, state.repeated.windows, state.repeated.repeating),
-        usual_withdrawals=state.usual_withdrawals.by_asset,
+        usual_withdrawals={owner: usual.by_asset for owner, usual in state.usual_withdrawals.items()},
         usual_postings=state.usual_postings.by_asset,
         fact_counts=(state.security.evicted, state.holdings.evicted, state.doubts.dropped, state.wallets.unfollowed, state.wallets.changes),
     )
@@ -274,7 +275,9 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
     postings.young, postings.old = table("postings.young", "postings.young_told"), table("postings.old", "postings.old_told")
     wallets.by_id = table("wallets.id", "wallets.wallet")
     state.doubts.waiting = list(columns["doubts"])
-    state.usual_withdrawals.by_asset, state.usual_postings.by_asset = small.usual_withdrawals, small.usual_postings
+    state.usual_postings.by_asset = small.usual_postings
+    for owner, by_asset in small.usual_withdrawals.items():
+        state.usual_withdrawals[owner].by_asset = by_asset
     state.security.evicted, state.holdings.evicted, state.doubts.dropped, wallets.unfollowed, wallets.changes = small.fact_counts
 
 

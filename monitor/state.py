@@ -7,6 +7,7 @@ import msgspec
 from detectors.registry import PlugIns, none_installed
 from monitor.approvals import Approvals
 from monitor.budget import Bucket
+from monitor.contracts.base import Owner
 from monitor.contracts.outputs import VerdictKind
 from monitor.contracts.providers import Role, Standing
 from monitor.doubts import Doubts
@@ -99,7 +100,8 @@ class State:
         self.postings = Postings(policy.limits.postings)
         self.repeated = Repeated()
         self.security = Security()
-        self.usual_withdrawals = UsualAmounts()
+        # What the exchange moves itself, as a hot wallet's top-up, is of another size than what customers ask for.
+        self.usual_withdrawals: dict[Owner, UsualAmounts] = {"customer": UsualAmounts(), "exchange": UsualAmounts()}
         self.usual_postings = UsualAmounts(REWARDS_BELOW)
         self.wallets = Wallets()
         self.marks = Marks(policy)

@@ -67,11 +67,14 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def known_from(event: Withdrawal, amount_minor: int, observation: int) -> Known:
-    """What the first event of a withdrawal tells; `observation` as `Known` has it. If it isn't the request, nobody knows which steps came before."""
+    """What the first event of a withdrawal tells; `observation` as `Known` has it.
+
+    If it isn't the request, nobody knows which steps came before. A failed one names the transaction that failed, which pays nothing.
+    """
     steps = REQUESTED if event.status == "requested" else STEPS[event.status] | EXCUSED
     return Known(
         event.account_id, event.asset, event.amount, destination(event.address, event.tag), event.status, event.owner,
-        event.occurred_at_ms, event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT, steps=steps,
+        event.occurred_at_ms, None if event.status == "failed" else event.tx_id, event.wallet_id, event.provider_id, left=event.status in LEFT, steps=steps,
         step_at_ms=event.occurred_at_ms, amount_minor=amount_minor, observation=observation,
     )  # fmt: skip
 

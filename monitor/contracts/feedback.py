@@ -8,12 +8,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from monitor.contracts.base import Amount, Event, Id, Text, TimeMs
+from monitor.contracts.base import Amount, Event, Id, Text
 
 Command = Literal[
     "acknowledge", "assign", "note", "confirm", "clear", "release", "change_cause", "change_owner",
     "recovered", "compensated", "set_clock", "snooze", "close", "reopen", "change_policy",
 ]  # fmt: skip
+AnyTimeMs = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=2**63 - 1,
+        description="For set_clock when it was, for snooze until when: milliseconds since 1970-01-01T00:00:00Z, in the future too.",
+    ),
+]
 SubjectKind = Literal["incident", "withdrawal", "mark", "rule", "policy"]
 
 
@@ -40,5 +48,5 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
             'for snooze the value that is snoozed, as "network:203.0.113".'
         ),
     ] = None
-    time_ms: Annotated[TimeMs | None, Meta(description="For set_clock when it was, for snooze until when.")] = None
+    time_ms: AnyTimeMs | None = None
     signature: Annotated[Id | None, Meta(description="Ed25519 signature over the decision, 64 bytes in base64.")] = None

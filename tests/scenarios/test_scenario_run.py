@@ -123,13 +123,14 @@ def test_somebody_else_s_file_runs_unchanged() -> None:
 
 def test_pages_of_other_causes_are_false_ones() -> None:
     theft = 'action = "outflow"\nwallet_id = "wallet-btc-hot"\namount = "1"\nloss = true'
-    other = 'action = "outflow"\nat_seconds = 30.0\nwallet_id = "wallet-sol-hot"\namount = "500"\nloss = true'
+    other = 'action = "withdrawals"\nat_seconds = 30.0\ncount = 1\nasset = "ETH"\namount = "9000000"\naccounts = "new"\nloss = true'
     scenario = told(theft, other)
     both = Loop(ground(), scenario, obey=True).run()
     only = Loop(ground(), told(theft), obey=True).run()
     # What the second phase caused isn't the first one's: seen with the ties of the first alone it is a false page.
-    assert len(both.ties.pages(both.watch)) == 2
-    assert len(only.ties.pages(both.watch)) == 1
+    pages = both.ties.pages(both.watch)
+    assert [page.why for page in pages] == ["opened", "opened", "level_crossed"]  # more than all that was set aside is asked for
+    assert only.ties.pages(both.watch) == pages[:1]
 
 
 def test_what_a_file_s_honest_phases_cause_is_not_the_incident_s() -> None:
@@ -138,7 +139,8 @@ def test_what_a_file_s_honest_phases_cause_is_not_the_incident_s() -> None:
     odd = 'action = "withdrawals"\nat_seconds = 20.0\ncount = 1\nasset = "ETH"\namount = "9000000"\naccounts = "new"'
     told_result = result(theft, odd)
     assert told_result.pages_count == 1
-    assert ["more_than_held" in page.rules for page in told_result.false_pages_after] == [True]
+    pages = told_result.false_pages_after  # one of the incident, one of the level of coverage that it crossed
+    assert ["more_than_held" in page.rules for page in pages] == [True, True]
     assert told_result.verdicts == {}
 
 

@@ -124,7 +124,7 @@ def test_what_becomes_available_carries_what_stands_uncovered_within_the_same_en
         ("withdrawal:w", 2, "0"),
         ("withdrawal:other", 2, "500"),
     ]
-    coverage = published[-1]
+    coverage = [record for record in published if record["topic"] == "coverage"][-1]
     assert (coverage["topic"], coverage["uncovered_base_amount"], coverage["exhausted"]) == ("coverage", "500", True)
     published = story.tell("withdrawals status=cancelled")
     states = [(record["mark_id"], record["state"], record["uncovered_base_amount"]) for record in published if record["topic"] == "marks"]

@@ -217,7 +217,7 @@ def test_a_level_is_told_once_and_the_deepest_of_several_alone() -> None:
     story = funded()  # 2,000 in all
     request = "withdrawals status=requested balance_before=0 withdrawal_id={} amount={}"
     assert alerts(story.tell(request.format("w1", "1.1"))) == [
-        "page: More than is held",
+        "page: More than is held: 1,100 JPY",
         "notice: less than 50 % is left for unauthorized access: 900 JPY of 2000 JPY",
         "notice: 900 JPY last 5 min at a drain of 152 JPY a minute",
     ]
@@ -242,7 +242,7 @@ def test_funding_and_drawing_cross_levels_too() -> None:
 
 def test_nothing_set_aside_has_no_level() -> None:
     story = Story()
-    assert alerts(told(story, "prices price=1000", "withdrawals status=requested balance_before=0", "tick")) == ["page: More than is held"]
+    assert alerts(told(story, "prices price=1000", "withdrawals status=requested balance_before=0", "tick")) == ["page: More than is held: 1,000 JPY"]
 
 
 def falls(levels: Levels, left: int, *configured: int) -> int | None:

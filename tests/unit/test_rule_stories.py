@@ -2,6 +2,7 @@
 
 import pytest
 
+from monitor.policy import Thresholds
 from tests.unit.story import Story, short
 
 STORIES = {
@@ -45,6 +46,12 @@ STORIES = {
         withdrawals status=signed                     |
         withdrawals status=broadcast tx_id=t1         |
         withdrawals status=failed                     |
+        withdrawals status=signed                     |
+        withdrawals status=broadcast tx_id=t2         |
+        outflows tx_id=t2 withdrawal_id=w             |
+        progress                                      |""",
+    "its failure is the first that is heard of it, then it is retried: honest": """
+        withdrawals status=failed tx_id=t1            | verdict UNSCORED never_requested
         withdrawals status=signed                     |
         withdrawals status=broadcast tx_id=t2         |
         outflows tx_id=t2 withdrawal_id=w             |
@@ -245,3 +252,14 @@ def test_story(name: str) -> None:
         happens, expected = (part.strip() for part in line.rsplit("|", 1))
         published = tell(story, happens)
         assert "; ".join(word for word in map(short, published) if word) == expected, line
+
+
+@pytest.mark.parametrize(("owner", "found"), [("customer", 1), ("exchange", 0)])
+def test_an_amount_in_other_units_is_a_customer_s_and_not_a_top_up_s(owner: str, found: int) -> None:
+    """A hot wallet's top-up is larger than all that customers ask for; it is measured by the exchange's own moves."""
+    story = Story(thresholds=Thresholds(unit_confusion_base_amount="100000"))
+    story.tell("prices price=10000")
+    for number in range(120):
+        story.tell(f"withdrawals status=requested withdrawal_id=w{number} account_id=a{number} amount=0.{number % 7 + 1}")
+    story.tell(f"withdrawals status=requested withdrawal_id=large account_id=large amount=3000 owner={owner}")
+    assert story.engine.gauges().findings.get("unit_confusion", 0) == found
