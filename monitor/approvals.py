@@ -66,6 +66,11 @@ class Approvals:
         self.by_content[key] = waiting
         return waiting
 
+    def left_at(self, decision: Feedback, version: int) -> None:
+        """Waiting has changed what is decided about: it is that version that the second person must see unchanged."""
+        key = content(decision)
+        self.by_content[key] = msgspec.structs.replace(self.by_content[key], version=version)
+
     def expired(self, now_ms: int) -> Iterator[Approval]:
         """Those that have expired since they were last asked about, each told once; they are kept for the second person who comes too late."""
         for key, waiting in list(self.by_content.items()):

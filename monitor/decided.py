@@ -62,6 +62,9 @@ class Decided:
         else:
             if step.wait is not None:
                 step.wait(decision.actor)
+                left = self.commands.target(decision)
+                if isinstance(left, Target):
+                    self.state.approvals.left_at(decision, left.version)
             minutes = policy.four_eyes.within_ms // 60_000
             self._say("awaits-second", decision, f"{told} waits {minutes} min for a second person: {decision.reason}")
 

@@ -4,6 +4,7 @@ Reads the journal again for the events of the losses, then for holdings, and for
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -60,26 +61,30 @@ def compensation(folded: Folded, incident_id: str, rule: PriceRule, pooled_accou
 def losses_of(marks: Mapping[str, list[Version]], entries: Entries) -> list[Loss]:
     """The incident's marks, each with the time of its loss and its evidence."""
     newest = {name: versions[-1].mark for name, versions in marks.items()}
-    told = _events(newest, entries)
+    causes = {version.offset for versions in marks.values() for version in versions}
+    told, digests = _events(newest, causes, entries)
     losses = []
     for name, mark in newest.items():
         first = marks[name][0].mark
         events = told.get(name, [])
         left = [at_ms for at_ms, gone, _ in events if gone] or [at_ms for at_ms, _, _ in events] or [first.decided_at_ms]
-        found = [Evidence(version.offset, version.entry_sha256, f"version {version.mark.version}") for version in marks[name]]
+        found = [Evidence(version.offset, digests[version.offset], f"version {version.mark.version}") for version in marks[name]]
         found += [each for _, _, each in events]
         losses.append(Loss(mark, min(left), tuple(sorted(found, key=lambda each: (each.offset, each.what)))))
     return losses
 
 
-def _events(newest: Mapping[str, Mark], entries: Entries) -> Told:
-    """The events that tell of the losses: of a withdrawal all its records, of an outflow or posting its own."""
+def _events(newest: Mapping[str, Mark], causes: AbstractSet[int], entries: Entries) -> tuple[Told, dict[int, str]]:
+    """The events that tell of the losses: of a withdrawal all its records, of an outflow or posting its own. And the SHA-256 of causes by offset."""
     by_withdrawal: dict[str, list[str]] = {}
     for name, mark in newest.items():
         if mark.withdrawal_id is not None:
             by_withdrawal.setdefault(mark.withdrawal_id, []).append(name)
     told: Told = {}
+    digests: dict[int, str] = {}
     for offset, entry in entries():
+        if offset in causes:
+            digests[offset] = sha256(entry).hexdigest()
         if not entry.startswith(EVENTS):
             continue
         found = _event(entry)
@@ -97,7 +102,7 @@ def _events(newest: Mapping[str, Mark], entries: Entries) -> Told:
         for name in names:
             if name in newest:
                 told.setdefault(name, []).append((event.occurred_at_ms, gone, Evidence(offset, sha256(entry).hexdigest(), what)))
-    return told
+    return told, digests
 
 
 class _Newest(NamedTuple):

@@ -4,18 +4,20 @@ The same statement and sign-offs give the same bytes. A cell of the CSV that a s
 Decides nothing; called by the command line and `streams.scenario_people`.
 """
 
+import base64
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from monitor.contracts.compensation import Sha256, SignOff, Statement, Status
 from monitor.policy import Policy
-from monitor.sign_offs import PERSONS, sign_off_fault, status
+from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.refusals import RefusedError
 from streams.summary import grouped
@@ -91,6 +93,12 @@ def signable(path: Path) -> tuple[str, str]:
     if digest != file.statement_sha256:
         raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
     return incident_id, digest
+
+
+def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:
+    """A sign-off as the bytes of its file."""
+    signature = base64.b64encode(key.sign(message(incident_id, statement_sha256, actor))).decode()
+    return _encode(SignOff(actor=actor, incident_id=incident_id, statement_sha256=statement_sha256, signature=signature)) + b"\n"
 
 
 def read_sign_off(path: Path) -> SignOff:
@@ -278,8 +286,3 @@ def _checked(file: Made) -> Section:
 def sign_offs_of(paths: Iterable[Path]) -> list[SignOff]:
     """The sign-offs in some files. Raises RefusedError."""
     return [read_sign_off(path) for path in paths]
-
-
-def totals_of(file: Made) -> Mapping[str, str]:
-    """The totals by name, for a line on a terminal."""
-    return {name: str(value) for name, value in msgspec.to_builtins(file.statement.totals).items()}

@@ -4,8 +4,7 @@ Keeps records as they came and decodes what is asked for; one mark's versions ar
 `streams.scenario_people` and the command line.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +14,9 @@ from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
 from monitor.engine import Engine, OutputRecord
 from monitor.version import ENGINE_VERSION
 from streams.journal_file import is_journal_file
-from streams.plug_ins import installed
 from streams.refusals import RefusedError
-from streams.replay import BATCH_ENTRIES, FileJournal, KeptJournal, Progress
-from streams.replay_lines import FileRefusedError, ReplayLines
+from streams.replay import FileJournal, KeptJournal, Progress, ReplayFailedError, fold_file
+from streams.replay_lines import ReplayLines
 from streams.settings import Settings
 
 DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"')
@@ -33,11 +31,10 @@ _mark = msgspec.json.Decoder(Mark).decode
 
 
 class Version(NamedTuple):
-    """One version of a mark, the entry that caused it, and the newest coverage before it."""
+    """One version of a mark, the offset of the entry that caused it, and the newest coverage before it."""
 
     value: bytes
     offset: int
-    entry_sha256: str
     coverage_before: bytes | None
 
     @property
@@ -57,16 +54,15 @@ class Dossier:
         self._coverage: bytes | None = None
         self._whole: bytes | None = None
 
-    def take(self, start: int, entries: Sequence[bytes], records: Iterable[OutputRecord]) -> None:
-        """The entries of one batch, from offset `start` on, and the records that they cause."""
+    def take(self, records: Iterable[OutputRecord]) -> None:
+        """The next outputs of the fold."""
         for record in records:
             if record.topic == "coverage":
                 self._coverage = record.value
                 if b'"scope":"whole"' in record.value:
                     self._whole = record.value
             elif record.topic == "marks":
-                digest = sha256(entries[record.offset - start]).hexdigest()
-                version = Version(record.value, record.offset, digest, self._whole or self._coverage)
+                version = Version(record.value, record.offset, self._whole or self._coverage)
                 self.versions.setdefault((record.key or b"").decode(), []).append(version)
             elif record.topic == "incidents":
                 incident = _incident(record.value)
@@ -123,7 +119,7 @@ class Folded(NamedTuple):
         return ENGINE_VERSION
 
 
-def fold_file(path: Path, settings: Settings, progress: Progress | None = None) -> Folded:
+def fold_journal(path: Path, settings: Settings, progress: Progress | None = None) -> Folded:
     """Fold a kept journal, or the journal that a file of input records makes under the settings' policy.
 
     Raises
@@ -133,34 +129,15 @@ def fold_file(path: Path, settings: Settings, progress: Progress | None = None) 
     RefusedError
         The fold fails.
     """
-    kept = is_journal_file(path)
+    dossiers: list[Dossier] = []
 
-    def again() -> Iterator[bytes]:
-        return iter(KeptJournal(path)) if kept else iter(FileJournal(ReplayLines(path), settings))
+    def hearer() -> Callable[[list[OutputRecord]], None]:
+        dossiers.append(Dossier())
+        return dossiers[-1].take
 
-    dossier, engine, batch = Dossier(), None, list[bytes]()
-    for number, entry in enumerate(again(), start=1):
-        if engine is None:
-            engine = Engine(sha256(entry).hexdigest(), {}, installed)
-        batch.append(entry)
-        if len(batch) >= BATCH_ENTRIES:
-            _fold(engine, dossier, batch)
-            batch = []
-            if progress is not None:
-                progress(number)
-    if engine is None:
-        raise FileRefusedError(f"{path} is empty.")
-    _fold(engine, dossier, batch)
-    return Folded(dossier, engine, lambda: enumerate(again()))
-
-
-def _fold(engine: Engine, dossier: Dossier, batch: list[bytes]) -> None:
-    start = engine.next_offset
     try:
-        records = engine.fold(start, batch)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        offset = engine.next_offset if engine.failing_offset is None else engine.failing_offset
-        raise RefusedError(f"The fold fails at journal offset {offset}: {error!r} (withdrawal-monitor replay says more).") from error
-    dossier.take(start, batch, records)
+        fold, _ = fold_file(path, settings, hearers=hearer, progress=progress)
+    except ReplayFailedError as error:
+        raise RefusedError(f"{error} (withdrawal-monitor replay says more)") from error
+    kept = is_journal_file(path)
+    return Folded(dossiers[-1], fold.engine, lambda: enumerate(KeptJournal(path) if kept else FileJournal(ReplayLines(path), settings)))

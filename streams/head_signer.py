@@ -4,7 +4,6 @@ The key is a secret by reference. Made at the worker's start; called by `streams
 """
 
 import base64
-import binascii
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +14,7 @@ from streams.outputs import Headers
 from streams.refusals import RefusedError
 from streams.secrets import Secrets
 from streams.settings import AuditSettings
+from streams.signing_keys import private_key
 
 SIGNATURE_HEADER = "signature"
 KEY_HEADER = "key"
@@ -51,16 +51,7 @@ def head_signer(settings: AuditSettings, secrets: Secrets) -> HeadSigner | None:
     """The signer that the settings ask for, if they ask for one. Raises RefusedError (a secret that is missing, or no key)."""
     if settings.signing_key is None:
         return None
-    try:
-        key = base64.b64decode(secrets.resolve(settings.signing_key), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise RefusedError(f"The secret {settings.signing_key} (audit.signing_key) isn't an Ed25519 private key, {KEY_BYTES} bytes in base64.")
-    return HeadSigner(settings.key_name, Ed25519PrivateKey.from_private_bytes(key))
-
-
-def new_key() -> tuple[str, str]:
-    """A fresh key: the private one and the public one, in base64."""
-    key = Ed25519PrivateKey.generate()
-    return base64.b64encode(key.private_bytes_raw()).decode(), base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    key = private_key(secrets.resolve(settings.signing_key))
+    if key is None:
+        raise RefusedError(f"The secret {settings.signing_key} (audit.signing_key) isn't an Ed25519 private key, {KEY_BYTES} bytes in base64 or PEM.")
+    return HeadSigner(settings.key_name, key)

@@ -43,6 +43,13 @@ FAILURES_MAX = 16
 Progress = Callable[[int], None]
 """Called now and then with the lines (or entries) read so far."""
 
+Hearer = Callable[[list[OutputRecord]], None]
+"""Called with the outputs of each batch."""
+
+
+def deaf(_: list[OutputRecord]) -> None:
+    """Hear nothing."""
+
 
 class ReplayFailedError(Exception):
     """The fold failed and leaving the entry out didn't help: a bug of ours; the message names the journal offset."""
@@ -190,7 +197,21 @@ def _output_line(record: OutputRecord) -> bytes:
 def replay_file(
     path: Path, settings: Settings, *, out: Path | None = None, batch_entries: int = BATCH_ENTRIES, progress: Progress | None = None
 ) -> Replayed:
-    """Replay one file: of input records, under the settings' policy, or of journal entries. The result doesn't depend on `batch_entries`.
+    """Replay one file: of input records, under the settings' policy, or of journal entries; raises what `fold_file` raises."""
+    fold, journal = fold_file(path, settings, out=out, batch_entries=batch_entries, progress=progress)
+    return fold.replayed(journal.bad_lines, journal.bad_lines_count)
+
+
+def fold_file(
+    path: Path,
+    settings: Settings,
+    *,
+    out: Path | None = None,
+    batch_entries: int = BATCH_ENTRIES,
+    progress: Progress | None = None,
+    hearers: Callable[[], Hearer] = lambda: deaf,
+) -> "tuple[Fold, FileJournal | KeptJournal]":
+    """Fold one file to its end; the result doesn't depend on `batch_entries`. Each attempt tells its outputs to a hearer of its own.
 
     Raises
     ------
@@ -206,10 +227,10 @@ def replay_file(
     careful_until = 0
     for _ in range(FAILURES_MAX):
         journal = KeptJournal(path, progress) if kept else FileJournal(ReplayLines(path), settings, progress)
-        fold = Fold(quarantined, careful_until)
+        fold = Fold(quarantined, careful_until, hearers())
         with output_files(out) as files:
             if fold.run(iter(journal), files, batch_entries):
-                return fold.replayed(journal.bad_lines, journal.bad_lines_count)
+                return fold, journal
         # As live: fold again, one entry at a time up to the failure; one that fails again is kept from the detectors, then left out.
         failed = fold.failed_at
         if failed < careful_until:
@@ -221,14 +242,14 @@ def replay_file(
 
 
 class Fold:
-    """One fold of a journal from its first entry on; `newest` holds the outputs of the last batch."""
+    """One fold of a journal from its first entry on; the outputs of each batch are told to `hear`."""
 
-    def __init__(self, quarantined: dict[int, Scope], careful_until: int = 0) -> None:
+    def __init__(self, quarantined: dict[int, Scope], careful_until: int = 0, hear: Hearer = deaf) -> None:
         self._quarantined = quarantined
         self._careful_until = careful_until
+        self._hear = hear
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
-        self.newest: list[OutputRecord] = []
         self.failed_at = -1
         self.batch_end = 0
         self.error: BaseException | None = None
@@ -261,20 +282,28 @@ class Fold:
             self.failed_at = engine.next_offset if engine.failing_offset is None else engine.failing_offset
             self.error = error
             return False
-        self.newest = records
         self._outputs.take(records)
+        self._hear(records)
         return True
+
+    @property
+    def engine(self) -> Engine:
+        """The fold's state. Raises FileRefusedError if nothing was folded."""
+        if self._engine is None:
+            raise FileRefusedError("There is nothing to replay.")
+        return self._engine
 
     def replayed(self, bad_lines: list[BadLine], bad_lines_count: int) -> Replayed:
         """The result. Raises FileRefusedError if nothing was folded."""
-        if self._engine is None or self._outputs is None:
+        engine = self.engine
+        if self._outputs is None:
             raise FileRefusedError("There is nothing to replay.")
-        gauges = self._engine.gauges()
+        gauges = engine.gauges()
         return Replayed(
             summary=self._outputs.story.summary(),
-            journal_id=self._engine.journal_id,
+            journal_id=engine.journal_id,
             sha256=self._outputs.hash.hexdigest(),
-            entries=self._engine.next_offset,
+            entries=engine.next_offset,
             events=dict(Counter(gauges.entries)),
             rejected={topic: dict(reasons) for topic, reasons in gauges.rejected.items()},
             quarantined=dict(self._quarantined),

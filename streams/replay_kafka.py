@@ -18,7 +18,7 @@ from streams.control import ControlReader
 from streams.kafka import Kafka
 from streams.output_hash import record_digest
 from streams.positions import INDEX_HEADER, JOURNAL_ID_HEADER, OFFSET_HEADER, PositionReader
-from streams.replay import BATCH_ENTRIES, Fold, Progress, Replayed, ReplayFailedError, output_files
+from streams.replay import BATCH_ENTRIES, Fold, Hearer, Progress, Replayed, ReplayFailedError, deaf, output_files
 from streams.replay_lines import FileRefusedError
 from streams.topic_reader import whole_topic
 
@@ -126,28 +126,32 @@ async def replay_journal(
     ReplayFailedError
         The fold failed at an entry that nobody has quarantined.
     """
-    control = ControlReader(kafka)
-    await control.start()
-    await control.stop()
-    fold, comparer, journal_id = Fold({}), Comparer(), ""
-    with output_files(out) as files:
-        async for batch in _batches(kafka, progress):
-            if not journal_id:
-                journal_id = sha256(batch[0]).hexdigest()
-                fold = Fold(control.quarantines(journal_id))
-            if not fold.fold(batch, files):
-                raise ReplayFailedError(f"The fold fails at journal offset {fold.failed_at}: {fold.error!r}; see `core quarantine`.")
-            if compare:
-                comparer.folded(fold.newest)
-    if not journal_id:
-        raise FileRefusedError(f"{kafka.names.full(JOURNAL)} is empty: no core has run yet.")
+    comparer = Comparer()
+    fold = await fold_journal(kafka, out=out, progress=progress, hear=comparer.folded if compare else deaf)
     replayed = fold.replayed([], 0)
     if not compare:
         return replayed, None
     if published_wait_seconds > 0:
         await wait_published(kafka, replayed.entries, published_wait_seconds)
-    await comparer.published(kafka, journal_id, replayed.entries)
+    await comparer.published(kafka, replayed.journal_id, replayed.entries)
     return replayed, comparer.result(replayed.entries, replayed.sha256)
+
+
+async def fold_journal(kafka: Kafka, *, out: Path | None = None, progress: Progress | None = None, hear: Hearer = deaf) -> Fold:
+    """Fold the journal as it stands now, and tell its outputs to `hear`. Raises as `replay_journal`."""
+    control = ControlReader(kafka)
+    await control.start()
+    await control.stop()
+    fold: Fold | None = None
+    with output_files(out) as files:
+        async for batch in _batches(kafka, progress):
+            if fold is None:
+                fold = Fold(control.quarantines(sha256(batch[0]).hexdigest()), hear=hear)
+            if not fold.fold(batch, files):
+                raise ReplayFailedError(f"The fold fails at journal offset {fold.failed_at}: {fold.error!r}; see `core quarantine`.")
+    if fold is None:
+        raise FileRefusedError(f"{kafka.names.full(JOURNAL)} is empty: no core has run yet.")
+    return fold
 
 
 async def _batches(kafka: Kafka, progress: Progress | None) -> AsyncIterator[list[bytes]]:

@@ -3,7 +3,6 @@
 The file's totals are compared with what truly left, which the simulation knows. Called by the command line and the tests.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,8 @@ import msgspec
 from monitor.contracts.compensation import SignOff
 from monitor.money import print_amount
 from monitor.price_rules import PriceRule, parse_rule
-from monitor.sign_offs import message
 from streams.compensation import compensation
-from streams.compensation_files import Made, files, made, write
+from streams.compensation_files import Made, files, made, signed, write
 from streams.dossier import Dossier, Folded
 from streams.incident_report import files as report_files
 from streams.scenario_ground import Ground, History, Progress, make_ground
@@ -42,7 +40,6 @@ class Compensated(NamedTuple):
     folded: Folded
     lost: dict[str, str]
     back: dict[str, str]
-    exhausted: bool
     uncovered_base_amount: str
     wrong: list[str]
 
@@ -81,8 +78,7 @@ def to_compensation(ground: Ground, scenario: Scenario, *, obey: bool = False, c
     rows = [row for row in loop.watch.coverage if row.marked != "0"]
     uncovered = max((int(row.uncovered) for row in rows), default=0)
     truth, back = _truth(live), {part.asset: part.amount or "0" for part in aftermath.recovered}
-    exhausted = uncovered > 0
-    return Compensated(scenario.id, ground.seed, found, folded, truth, back, exhausted, str(uncovered), list(_wrong(found, truth, back)))
+    return Compensated(scenario.id, ground.seed, found, folded, truth, back, str(uncovered), list(_wrong(found, truth, back)))
 
 
 def _tell_holdings(loop: Loop, scenario: Scenario, customers: int, seed: int) -> None:
@@ -104,13 +100,7 @@ def _signed(folded: Folded, incident_id: str, rule: PriceRule, seed: int) -> Mad
     policy = folded.engine.state.policy
     statement = compensation(folded, incident_id, rule, (DESK_ACCOUNT,))
     draft = made(statement, (), policy)
-    sign_offs = [
-        SignOff(
-            actor=name, incident_id=incident_id, statement_sha256=draft.sha256,
-            signature=base64.b64encode(key_of(name, seed).sign(message(incident_id, draft.sha256, name))).decode(),
-        )
-        for name in PEOPLE
-    ]  # fmt: skip
+    sign_offs = [msgspec.json.decode(signed(incident_id, draft.sha256, name, key_of(name, seed)), type=SignOff) for name in PEOPLE]
     return made(statement, sign_offs, policy)
 
 
@@ -151,6 +141,5 @@ def text(run: Compensated) -> Iterator[str]:
         totals = file.statement.totals
         yield f"  {incident_id}: {file.status}, {file.statement.price_rule}; {totals.customers:,} customer(s) {grouped(totals.customers_base_amount)} JPY,"
         yield f"    own {grouped(totals.own_base_amount)}, not attributed {grouped(totals.not_attributed_base_amount)}, statement {file.sha256[:16]}"
-    exhausted = f"not enough: {grouped(run.uncovered_base_amount)} JPY were uncovered at the worst moment" if run.exhausted else "covers it"
-    yield f"  the reserve: {exhausted}"
+    yield f"  the reserve: {grouped(run.uncovered_base_amount)} JPY were carried by no layer at the worst moment"
     yield from (f"  WRONG: {wrong}" for wrong in run.wrong)

@@ -185,11 +185,10 @@ class Loop:
 
     def fold(self, batch: list[bytes]) -> list[OutputRecord]:
         """Fold entries that come next, and keep what a dossier needs."""
-        start = self.engine.next_offset
-        records = self.engine.fold(start, batch)
+        records = self.engine.fold(self.engine.next_offset, batch)
         self.watch.take(records)
         if self.dossier is not None:
-            self.dossier.take(start, batch, records)
+            self.dossier.take(records)
             self.kept += batch
         return records
 

@@ -30,13 +30,17 @@ class TopicMissingError(RefusedError):
     """The topic isn't on the broker; the message is one sentence."""
 
 
-async def whole_topic(kafka: Kafka, topic: str) -> AsyncGenerator[Any, None]:
-    """Every record of `topic` (name without the prefix), partition by partition in order of offset. Raises TopicMissingError or KafkaError."""
+async def whole_topic(kafka: Kafka, topic: str, newest: int | None = None) -> AsyncGenerator[Any, None]:
+    """Every record of `topic` (name without the prefix), partition by partition in order of offset; of each the `newest` so many, if given.
+
+    Raises TopicMissingError or KafkaError.
+    """
     consumer = kafka.reader()
     try:
         await consumer.start()
         for partition, bounds in (await _bounds(consumer, kafka, topic)).items():
-            async for record in _between(consumer, partition, bounds):
+            start = bounds.start if newest is None else max(bounds.start, bounds.end - newest)
+            async for record in _between(consumer, partition, Bounds(start, bounds.end)):
                 yield record
     finally:
         await consumer.stop()

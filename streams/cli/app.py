@@ -11,7 +11,23 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import audit, compensation, config, core, dead_letter, detectors, evaluate, journal, scenario, sources, study, topics
+from streams.cli import (
+    audit,
+    compensation,
+    config,
+    core,
+    coverage,
+    dead_letter,
+    decide,
+    detectors,
+    evaluate,
+    incidents,
+    journal,
+    scenario,
+    sources,
+    study,
+    topics,
+)  # fmt: skip
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -41,11 +57,12 @@ for group, name in (
     (core.app, "core"),
     (journal.app, "journal"),
     (audit.app, "audit"),
+    (decide.app, "decide"),
     (detectors.app, "detectors"),
     (scenario.app, "scenario"),
 ):
     app.add_typer(group, name=name)
-for commands in (running.app, study.app, evaluate.app, compensation.app):
+for commands in (running.app, incidents.app, coverage.app, compensation.app, study.app, evaluate.app):
     app.registered_commands += commands.registered_commands
 
 

@@ -129,16 +129,7 @@ def heads(
 @app.command(epilog="Example: withdrawal-monitor audit key /run/secrets/audit-key")
 def key(out: Annotated[pathlib.Path, typer.Argument(help="File for the private key; it must not exist.", show_default=False)]) -> None:
     """Make a key for audit.signing_key: the private one goes to a file that only you can read, the public one is printed."""
-    import os
+    from streams.signing_keys import base64_text, make_key
 
-    from streams.head_signer import new_key
-
-    private, public = new_key()
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(private + "\n")
-    print(public)
+    print(make_key(out, base64_text))
     say(f"Set audit.signing_key to file:{out} for the core, and give the printed key to those who verify.")

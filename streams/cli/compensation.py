@@ -70,17 +70,18 @@ def compensation(
 
 @app.command(epilog="Example: withdrawal-monitor sign-off paid/compensation.json --actor lea --key-file lea.key --out lea.json")
 def sign_off(
+    context: typer.Context,
     file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="A compensation.json.", show_default=False)],
     actor: Annotated[str, typer.Option("--actor", help="Your name in policy.actors.", show_default=False)],
-    key_file: Annotated[pathlib.Path, typer.Option("--key-file", help="Your private key, as `audit key` makes one.", show_default=False)],
+    key_file: Annotated[str, typer.Option("--key-file", help="Your private key: a file that others can't read, or env:NAME.", show_default=False)],
     out: Annotated[pathlib.Path, typer.Option("--out", help="File for your signature.", show_default=False)],
 ) -> None:
     """Sign a compensation file's statement: its totals, its lines, its price rule. One changed unit makes the signature worthless."""
-    from streams.compensation_files import signable
-    from streams.signing import private_key, signed
+    from streams.compensation_files import signable, signed
+    from streams.signing_keys import own_key
 
     incident_id, statement_sha256 = signable(file)
-    content = signed(incident_id, statement_sha256, actor, private_key(key_file))
+    content = signed(incident_id, statement_sha256, actor, own_key(key_file, given(context).secrets))
     try:
         out.write_bytes(content)
     except OSError as error:
@@ -104,7 +105,7 @@ def _folded(context: typer.Context, journal: pathlib.Path | None) -> Iterator["F
     """The journal, folded; Kafka's is copied to a file first, so that it can be read again as it was. Raises RefusedError."""
     import tempfile
 
-    from streams.dossier import fold_file
+    from streams.dossier import fold_journal
     from streams.journal_file import write_journal
     from streams.replay_lines import FileRefusedError
     from streams.terminal import shown_count
@@ -116,7 +117,7 @@ def _folded(context: typer.Context, journal: pathlib.Path | None) -> Iterator["F
             run_with_kafka(write_journal(chosen.kafka(), journal), chosen.settings.kafka.bootstrap_servers)
         try:
             with shown_count("folded") as progress:
-                folded = fold_file(journal, chosen.settings, progress)
+                folded = fold_journal(journal, chosen.settings, progress)
             yield folded
         except FileRefusedError as error:
             raise RefusedError(str(error)) from error

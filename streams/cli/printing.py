@@ -10,23 +10,56 @@ from typing import Any
 ROW_SEPARATORS = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool = False, title: str | None = None) -> None:
-    """Show rows of text under `columns`; JSON is a list of objects with the columns' names as keys."""
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, as_json: bool = False, title: str | None = None, styles: Sequence[str] = ()
+) -> None:
+    """Show rows of text under `columns`; JSON is a list of objects with the columns' names as keys. `styles` are the rows' colours on a terminal."""
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif on_terminal():
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim") if len(rows) > 1 else ())
+        table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim") if len(rows) > 1 and not styles else ())
         for number, column in enumerate(columns):
             table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first names the row: it is copied and searched for
-        for row in rows:
-            table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        for number, row in enumerate(rows):
+            table.add_row(*(Text(cell) for cell in row), style=styles[number] if styles else None)
         Console().print(table)
     else:
         for row in rows:
             print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row))
+
+
+def print_section(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
+    """One of several tables: on a terminal under its name, elsewhere each row begins with it. Nothing if there are no rows."""
+    if rows and on_terminal():
+        print_rows(columns, rows, title=name, styles=styles)
+    elif rows:
+        print_rows(("section", *columns), [(name, *row) for row in rows])
+
+
+def print_sentence(sentence: str, style: str = "") -> None:
+    """A sentence of the answer, with a colour on a terminal."""
+    if on_terminal():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console().print(Text(sentence, style=style))
+    else:
+        print(sentence.translate(ROW_SEPARATORS))
+
+
+def print_commands(name: str, rows: Sequence[tuple[str, str]]) -> None:
+    """What to type, each with why; on a terminal below each other and never folded, so that it can be copied."""
+    if not on_terminal():
+        print_section(name, ("why", "command"), rows)
+        return
+    print_sentence(name, "italic")
+    for why, command in rows:
+        print_sentence(f"  {why}:", "dim")
+        print(f"    {command.translate(ROW_SEPARATORS)}")
 
 
 def on_terminal() -> bool:

@@ -235,6 +235,10 @@ class Producer:
     async def partitions_for(self, topic: str) -> set[int]:
         return set(range(self.cluster.partitions[topic]))
 
+    async def send_and_wait(self, topic: str, *, value: bytes, key: bytes | None = None, partition: int = 0) -> Acknowledged:
+        await self.cluster.produce_gate.wait()
+        return Acknowledged(self.cluster.append(topic, value, key, partition))
+
     async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> "asyncio.Future[Acknowledged]":
         return asyncio.ensure_future(self._land(batch, topic, partition))
 

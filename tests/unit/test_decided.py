@@ -263,7 +263,21 @@ def test_an_incident_from_acknowledgement_to_its_end() -> None:
     assert tell("lea", "close", argument="confirmed_unauthorized").startswith("awaits-second")
     assert incident.stage == "pending_closure"
     assert tell("leo", "close", argument="test").startswith("awaits-second")  # another outcome is another decision
-    assert tell("leo", "close", argument="confirmed_unauthorized").startswith(("decided", "refused"))
+    assert tell("leo", "close", argument="confirmed_unauthorized").startswith("decided")
+    assert (incident.stage, incident.outcome) == ("closed", "confirmed_unauthorized")
+    assert "is closed" in tell("leo", "close", argument="confirmed_unauthorized")
+
+
+def test_a_closing_that_is_no_longer_what_the_first_person_saw_is_asked_for_again() -> None:
+    story = begun()
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    say(story, "lea", "close", incident_id, "incident", argument="test")
+    redirected(story, "v")
+    story.tell("tick")
+    assert "approved it on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="test"))
+    assert outcome(say(story, "leo", "close", incident_id, "incident", argument="test")).startswith("awaits-second")
+    assert outcome(say(story, "lea", "close", incident_id, "incident", argument="test")).startswith("decided")
 
 
 def test_new_findings_dont_make_a_decision_stale_but_another_decision_does() -> None:
