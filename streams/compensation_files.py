@@ -119,10 +119,11 @@ def files(file: Made) -> Iterator[tuple[str, bytes]]:
 
 
 def write(out: Path, contents: Iterable[tuple[str, bytes]]) -> None:
-    """Write files into a directory, which is made. Raises RefusedError."""
+    """Write files into a directory, which is made once all of them are there. Raises RefusedError."""
+    ready = list(contents)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents:
+        for name, content in ready:
             (out / name).write_bytes(content)
     except OSError as error:
         raise RefusedError(f"The directory {out} can't be written: {error.strerror}.") from error
@@ -274,7 +275,8 @@ def _checked(file: Made) -> Section:
                 "evidence.csv names the journal entries behind every mark by position and SHA-256; audit verify proves the journal; "
                 "the same command gives the same bytes again"
             ),
-            f"{PERSONS} persons of the policy who may decide that something is compensated must sign; until then every page says DRAFT",
+            f"{PERSONS} persons of the policy who may decide that something is compensated must sign"
+            + ("; until then every page says DRAFT" if file.draft else ""),
             *(
                 f"Price of {price.asset}: {price.price}" + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
                 for price in statement.prices
