@@ -74,7 +74,7 @@ def to_compensation(ground: Ground, scenario: Scenario, *, obey: bool = False, c
     rule = parse_rule(aftermath.price_rule)
     if not isinstance(rule, PriceRule):
         raise ScenarioRefusedError(f"Scenario '{scenario.id}': {rule}.")
-    found = {incident_id: _signed(folded, incident_id, rule, ground.seed) for incident_id in incidents}
+    found = {incident_id: signed_by_people(folded, incident_id, rule, ground.seed) for incident_id in incidents}
     rows = [row for row in loop.watch.coverage if row.marked != "0"]
     uncovered = max((int(row.uncovered) for row in rows), default=0)
     truth, back = _truth(live), {part.asset: part.amount or "0" for part in aftermath.recovered}
@@ -96,7 +96,8 @@ def _tell_holdings(loop: Loop, scenario: Scenario, customers: int, seed: int) ->
         loop.fold(batch)
 
 
-def _signed(folded: Folded, incident_id: str, rule: PriceRule, seed: int) -> Made:
+def signed_by_people(folded: Folded, incident_id: str, rule: PriceRule, seed: int) -> Made:
+    """The file of one incident, signed by the run's people; what was lost from the desk's account is everybody's."""
     policy = folded.engine.state.policy
     statement = compensation(folded, incident_id, rule, (DESK_ACCOUNT,))
     draft = made(statement, (), policy)
