@@ -78,7 +78,7 @@ def _sentences(told: Facts, now_ms: int, policy: Policy) -> Iterator[str]:
     if told.marked_minor:
         yield _cover(told, policy)
     if told.certain or rule_of(told.rule).statistical:
-        yield "Certain." if told.certain else "Detectors say so, nothing is proven."
+        yield "A fixed rule is broken." if told.certain else "Detectors say so, nothing is proven."
     yield f"Next: {NEXT_OF_RULES.get(told.rule) or NEXT[told.cause]}."
 
 

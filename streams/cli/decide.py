@@ -134,10 +134,10 @@ def _decide(chosen: Given, name: str, words: dict[str, Any]) -> None:
     wish = _wish(name, words)
     key = _key(chosen, words["key_file"])
     seen_version = _seen(chosen, wish, words["seen_version"])
-    decision = signed(wish, seen_version, key, chosen.settings)
     if not words["yes"] and sys.stdin.isatty() and not typer.confirm(f"{_told(wish)}?", err=True):
         say("Nothing was sent.")
         raise typer.Exit(NOT_DECIDED)
+    decision = signed(wish, seen_version, key, chosen.settings)  # dated when the person has agreed
     outcome = run_with_kafka(decide(chosen.kafka(), decision, words["wait"]), chosen.settings.kafka.bootstrap_servers)
     _conclude(name, words, decision, outcome)
 

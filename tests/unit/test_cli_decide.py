@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import typer
+from aiokafka import TopicPartition
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 
 from monitor import entries
@@ -94,6 +95,29 @@ def test_recovered_takes_an_amount_and_a_withdrawal_is_found_among_verdicts(stag
     assert stage.engine.state.marks.by_id["withdrawal:w"].stage == "partly_recovered"
     said = capsys.readouterr()
     assert "0.5 BTC came back" in said.out and "  loss: 1 BTC, 1 of it open, 0 came back" in said.err
+
+
+def test_of_a_withdrawal_the_newest_verdict_counts_though_an_older_one_is_repeated(stage: Stage) -> None:
+    redirected(stage, "w")
+    log = [record for record in stage.cluster.logs[TopicPartition("verdicts", 0)] if b'"withdrawal_id":"w"' in (record.value or b"")]
+    assert len(log) > 1
+    stage.cluster.append("verdicts", log[0].value, log[0].key, headers=log[0].headers)
+    assert stage.say("ana", "confirm", "withdrawal", "w") == 0
+    assert stage.sent()[0]["seen_version"] == len(log)
+
+
+def test_what_others_say_of_the_decision_is_no_outcome(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    incident_id = redirected(stage, "w")
+    decide_it = stage.decide
+
+    def talked_about(value: bytes) -> None:
+        other = {"decided_at_ms": 1, "what": "refused", "event_id": "other", "detail": f"of {json.loads(value)['event_id']}"}
+        stage.publish("audit", None, json.dumps(other).encode(), {})
+        decide_it(value)
+
+    monkeypatch.setattr(stage, "decide", talked_about)
+    assert stage.say("ana", "note", "incident", incident_id) == 0
+    assert capsys.readouterr().out.startswith("decided: ")
 
 
 def test_a_policy_is_changed_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -42,19 +42,19 @@ def section(lines: list[list[str]], name: str) -> list[list[str]]:
 def test_incidents_lists_the_open_the_most_severe_and_the_dearest_first(stage: Stage, capsys: Captured) -> None:
     stage.tell("wallet-events wallet_id=else action=authority_changed")
     stage.tell("tick")
-    small, large = redirected(stage, "w"), redirected(stage, "v", "2", "other")
-    assert small != large
-    stage.say("lea", "close", "incident", small, "--outcome", "test")
-    stage.say("leo", "close", "incident", small, "--outcome", "test")
+    over, small, large = redirected(stage, "w", "3", "first"), redirected(stage, "v", "1", "second"), redirected(stage, "u", "2", "third")
+    for person in ("lea", "leo"):
+        assert stage.say(person, "close", "incident", over, "--outcome", "test") == 0
     capsys.readouterr()
     assert stage.run("incidents") == 0
     shown = rows(capsys)
-    assert shown[0][0] == large and small not in [row[0] for row in shown]
-    assert shown[0][1:3] == ["critical", "new"] and shown[0][4:6] == ["2,000", "1,500"], "what the first took of the reserve is gone"
+    assert [row[0] for row in shown[:2]] == [large, small] and over not in [row[0] for row in shown]
+    assert shown[0][1:3] == ["critical", "new"] and shown[0][4:6] == ["2,000", "2,000"], "the first took all of the reserve"
     assert shown[0][8].startswith("acknowledged MISSED"), "the story is long ago"
-    assert len(shown) > 1 and {row[1] for row in shown[1:]} <= {"warning", "notice"}
+    assert len(shown) > 2 and {row[1] for row in shown[2:]} <= {"warning", "notice"}
     assert stage.run("incidents", "--severity", "critical", "--all", "--json") == 0
-    assert [(each["incident_id"], each["state"]) for each in json.loads(capsys.readouterr().out)] == [(large, "new"), (small, "closed")]
+    told = [(each["incident_id"], each["state"]) for each in json.loads(capsys.readouterr().out)]
+    assert told == [(large, "new"), (small, "new"), (over, "closed")]
 
 
 def test_incident_says_what_a_woken_person_needs(stage: Stage, capsys: Captured) -> None:
@@ -135,6 +135,19 @@ def test_coverage_says_the_answer_first(stage: Stage, capsys: Captured) -> None:
     stage.tell("withdrawals withdrawal_id=x status=requested asset=ETH network=ethereum account_id=a-x")
     stage.tell("outflows withdrawal_id=x tx_id=t-x asset=ETH network=ethereum address=thief")
     assert answer(stage, capsys).startswith("NOT COVERED: at least 500 JPY of at least 2,000 JPY"), "between Ticks too"
+
+
+def test_coverage_is_read_back_to_the_last_whole_record(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    stage.tell("balances wallet_id=hot amount=3 owner=customer temperature=hot")
+    stage.tell("progress")
+    stage.tell("tick")
+    for number in range(5):
+        stage.tell(f"reserves layer_id=reserve unit=JPY amount={number + 1}")
+    monkeypatch.setattr("streams.published.TAIL_RECORDS", 1)
+    monkeypatch.setattr("streams.published.TAIL_GROWS", 2)
+    told = answer(stage, capsys)
+    assert "layers\treserve\tJPY\t1,515\t" in told, "the layers are the newest"
+    assert "if emptied now\thot\t" in told, "the wallets are from the last Tick"
 
 
 def test_coverage_tells_the_hot_share_the_guarantee_and_what_is_at_risk(stage: Stage, capsys: Captured) -> None:

@@ -181,7 +181,7 @@ def test_a_page_says_who_how_much_from_where_and_what_to_do() -> None:
     )  # fmt: skip
     for said in (
         "requested BTC to home, paid BTC to thief", "20 BTC, 200,000,000 JPY", "1 withdrawal(s) of 1 account(s)", "from wallet hot",
-        "through provider signer", "to thief", "It still goes on.", "NOT COVERED: 50,000,000 JPY", "Certain.", "Next: stop the wallet",
+        "through provider signer", "to thief", "It still goes on.", "NOT COVERED: 50,000,000 JPY", "A fixed rule is broken.", "Next: stop the wallet",
     ):  # fmt: skip
         assert said in str(alert["summary"]), said
 
