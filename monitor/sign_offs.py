@@ -27,7 +27,7 @@ def sign_off_fault(sign_off: SignOff, incident_id: str, statement: bytes, policy
     key = None if actor is None else public_key(actor.public_key)
     if actor is None or key is None:
         return f"the policy has no key of {sign_off.actor}"
-    if actor.machine or not may(policy, actor, "compensated"):
+    if not may(policy, actor, "compensated"):  # a machine never may
         return f"{sign_off.actor} may not decide that something is compensated"
     if (sign_off.incident_id, sign_off.statement_sha256) != (incident_id, sha256(statement).hexdigest()):
         return f"{sign_off.actor} has signed another statement"

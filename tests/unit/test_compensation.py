@@ -182,6 +182,8 @@ def test_the_holdings_of_the_first_loss_from_the_pool_are_wanted() -> None:
         loss("desk", "1", "XEM", at_ms=60, account_id="desk"),
     ]  # fmt: skip
     assert pooled_since(losses, ("desk",)) == {"ONE": 4_000, "BTC": 50, "XEM": 60}
+    late = stated([loss("late", "1", at_ms=9_000, cause="system_failure"), loss("early", "1", at_ms=4_000), loss("later", "1", at_ms=9_500)])
+    assert [group.held_until_ms for group in late.groups] == [4_000, 4_000]
 
 
 def test_zaif_four_and_a_half_of_six_point_seven_billion_were_customers() -> None:

@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
+from monitor.contracts.compensation import SignOff
+from monitor.contracts.holdings import Holding
+from monitor.contracts.journal import HoldingEntry, PriceEntry
+from monitor.contracts.prices import Price
 from monitor.contracts.schema import documents
+from monitor.policy import Asset
+from monitor.price_rules import PriceRule, mean, parse_rule
+from monitor.sign_offs import status
 from streams.cli.app import run
+from streams.compensation import _holdings, _recorded_prices
 from streams.compensation_files import safe_cell
 from streams.journal_file import line_of
 from streams.pages import Page, Section, Table, html_page, markdown
@@ -307,3 +316,61 @@ def test_an_average_is_of_the_recorded_prices(tmp_path: Path) -> None:
     [price] = file["statement"]["prices"]
     assert (price["price"], price["prices"]) == ("1000.25", 2)
     assert (file["statement"]["totals"]["base_amount"], file["statement"]["totals"]["ledger_base_amount"]) == ("1001", "1001")
+
+
+def entry_of(topic: str, event_id: str, at_ms: int, **facts: str) -> bytes:
+    """A journal entry of a holding or price."""
+    kinds: dict[str, Any] = {"holdings": (HoldingEntry, Holding), "prices": (PriceEntry, Price)}
+    kind, event = kinds[topic]
+    entry = kind(clock_ms=0, source=f"{topic}/0", start=0, offset=0, event=event(event_id=event_id, occurred_at_ms=at_ms, **facts))
+    return msgspec.json.encode(entry)
+
+
+def test_the_newest_holding_at_or_before_the_loss_counts_and_a_repeat_where_it_came_first() -> None:
+    told = [
+        ("old", 1_000, "ann", "1"), ("at the loss", 5_000, "ann", "2"), ("corrected", 5_000, "ann", "3"), ("corrected", 5_000, "ann", "3"),
+        ("after", 5_001, "ann", "4"), ("late news", 4_000, "ann", "5"), ("zero", 100, "bob", "0"),
+    ]  # fmt: skip
+    lines = [entry_of("holdings", name, at_ms, account_id=account, asset="BTC", quantity=quantity) for name, at_ms, account, quantity in told]
+    lines.append(entry_of("holdings", "other", 10, account_id="ann", asset="ETH", quantity="9"))
+    found = _holdings(lambda: enumerate(lines), {"BTC": 5_000}, {"BTC": Asset(8), "ETH": Asset(18)})
+    assert {account: (held.quantity_minor, held.evidence.offset) for account, held in found["BTC"].items()} == {
+        "ann": (300_000_000, 2),
+        "bob": (0, 6),
+    }
+    assert found["BTC"]["ann"].evidence.sha256 == sha256(lines[2]).hexdigest()
+    assert set(found) == {"BTC"}
+
+
+def test_a_price_that_was_delivered_twice_counts_once() -> None:
+    told = [("a", 1, "10"), ("a", 1, "10"), ("b", 2, "20"), ("c", 3, "1000")]
+    lines = [entry_of("prices", name, at_ms, asset="BTC", price=price, price_source="x") for name, at_ms, price in told]
+    rule = parse_rule("average:1..2")
+    assert isinstance(rule, PriceRule)
+    average = mean(_recorded_prices(lambda: enumerate(lines), rule)["BTC"])
+    assert average is not None
+    assert (average.printed(), average.prices) == ("15", 2)
+
+
+def test_one_person_twice_is_one_person() -> None:
+    one = SignOff(actor="lea", incident_id="i", statement_sha256="0" * 64, signature="x")
+    two = SignOff(actor="leo", incident_id="i", statement_sha256="0" * 64, signature="y")
+    assert (status([one, one], 0), status([one, two], 0), status([one, two], 1)) == ("DRAFT", "SIGNED", "DRAFT")
+
+
+def test_revisions_are_each_change_of_amount_or_stage_with_the_sum_after_it(tmp_path: Path) -> None:
+    story = told(compensated=False)
+    story.tell("outflows tx_id=t2 address=thief amount=0.25")
+    for _ in range(8):
+        story.tell("progress")
+    incident_id = next(iter(story.engine.state.incidents.by_id))
+    second = next(name for name in story.engine.state.marks.by_id if "t2" in name)
+    say(story, "ana", "change_cause", second, "mark", argument="undecided")
+    say(story, "ana", "clear", second, "mark")
+    journal, out = tmp_path / "journal.jsonl", tmp_path / "out"
+    journal.write_bytes(b"".join(line_of(offset, entry) for offset, entry in enumerate(story.entries)))
+    assert run(("incident-report", incident_id, "--journal", str(journal), "--out", str(out))) == 0
+    lines = [line.split(" | ") for line in (out / "incident-report.md").read_text(encoding="utf-8").splitlines() if " | outflow:" in line]
+    assert [(line[4], line[5], line[6].removesuffix(" |")) for line in lines] == [
+        ("suspected, version 1", "1", "1"), ("suspected, version 1", "0.25", "1.25"), ("cleared, version 3", "0.25", "1"),
+    ]  # fmt: skip
