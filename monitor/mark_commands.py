@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.contracts.base import Cause, Owner
 from monitor.contracts.feedback import Feedback
-from monitor.contracts.outputs import ReasonGiven
+from monitor.contracts.outputs import MarkStage, ReasonGiven
 from monitor.decisions import Decisions
 from monitor.findings import Finding
 from monitor.labels import Vote
@@ -19,6 +19,9 @@ from monitor.money import parse_amount
 from monitor.plans import PlanBrokenError, Step, Target
 from monitor.reasons import Reason
 from monitor.state import State
+
+CERTAIN: frozenset[MarkStage] = frozenset(("confirmed", "partly_recovered", "compensated"))
+"""Somebody said of these that they were losses: who says so too adds a word for the detectors."""
 
 
 class MarkCommands:
@@ -33,7 +36,8 @@ class MarkCommands:
         fitting = self._fitting(target, lambda mark: mark.stage == "suspected")
         if not target.mark_ids and decision.subject == "withdrawal":
             return self._reported(decision)
-        if not fitting and not self._unheard(target, decision.actor, "confirm"):
+        agreed = len(self._fitting(target, lambda mark: mark.stage in CERTAIN)) == len(target.mark_ids)
+        if not fitting and not (agreed and self._unheard(target, decision.actor, "confirm")):
             return self._none(target, "is suspected")
 
         def do(actors: tuple[str, ...]) -> str:
@@ -58,7 +62,8 @@ class MarkCommands:
     def clear(self, decision: Feedback, target: Target) -> Step | str:
         """It was no loss: what is held for it is given back. A HOLD stays until it is released."""
         fitting = self._fitting(target, _clearable)
-        if not fitting and not self._unheard(target, decision.actor, "clear"):
+        agreed = len(self._fitting(target, lambda mark: mark.stage == "cleared")) == len(target.mark_ids)
+        if not fitting and not (agreed and self._unheard(target, decision.actor, "clear")):
             return self._none(target, "can be cleared")
 
         def do(actors: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -40,19 +40,21 @@ class Seen(NamedTuple):
 
 
 class Watch:
-    """Consumes `verdicts` from now on and keeps each withdrawal's first."""
+    """Consumes `verdicts` from now on and keeps each withdrawal's first; and `coverage`, of which each record's cause is known by its journal offset."""
 
     def __init__(self, bootstrap: str) -> None:
         self.seen: dict[str, Seen] = {}
         self.odd: set[str] = set()
-        self._highest: dict[int, tuple[int, int]] = {}
+        self.held: dict[int, str] = {}
+        self.covered_s: dict[int, float] = {}
+        self._highest: dict[tuple[str, int], tuple[int, int]] = {}
         self._wanted = 0
         self._complete = asyncio.Event()
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, check_crcs=False)
 
     async def start(self, reader: TopicReader) -> None:
         """Stand at the ends of all partitions before anything is sent."""
-        ends = await reader.ends(PREFIX + "verdicts")
+        ends = await reader.ends(PREFIX + "verdicts") | await reader.ends(PREFIX + "coverage")
         await self._consumer.start()
         self._consumer.assign(list(ends))
         for partition, end in ends.items():
@@ -74,18 +76,27 @@ class Watch:
                     for record in records:
                         headers = dict(record.headers)
                         place = int(headers["offset"]), int(headers["index"])
-                        if place <= self._highest.get(record.partition, (-1, -1)):
+                        partition = record.topic, record.partition
+                        if place <= self._highest.get(partition, (-1, -1)):
                             continue  # a repeat: after a kill, of verdicts from before this run too
-                        self._highest[record.partition] = place
-                        said = decode_verdict(record.value)
-                        if said.version and said.verdict != "CLEAR":
-                            self.odd.add(said.withdrawal_id)
-                        if said.version == 1 and said.withdrawal_id not in self.seen:
-                            self.seen[said.withdrawal_id] = Seen(at_s, record.timestamp)
+                        self._highest[partition] = place
+                        if record.topic == PREFIX + "coverage":
+                            self.covered_s.setdefault(place[0], at_s)
+                        else:
+                            self._verdict(record, place[0], at_s)
                 if self._wanted and len(self.seen) >= self._wanted:
                     self._complete.set()
         finally:
             await self._consumer.stop()
+
+    def _verdict(self, record: Any, offset: int, at_s: float) -> None:
+        said = decode_verdict(record.value)
+        if said.version and said.verdict != "CLEAR":
+            self.odd.add(said.withdrawal_id)
+        if said.verdict == "HOLD":
+            self.held.setdefault(offset, said.withdrawal_id)
+        if said.version == 1 and said.withdrawal_id not in self.seen:
+            self.seen[said.withdrawal_id] = Seen(at_s, record.timestamp)
 
 
 class Live:
@@ -136,6 +147,14 @@ async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> 
             for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")):
                 target = "<= 30" if (rate, name) == (1_000, "p99") else ""
                 results.sample(f"latency at {rate:,}/s, {name}", "ms", _quantile(waits_ms, share), target)
+            covered_ms = sorted(
+                (watch.covered_s[offset] - live.scheduled_s[name]) * 1_000
+                for offset, name in watch.held.items()
+                if offset in watch.covered_s and live.scheduled_s.get(name, 0.0) >= counted_from_s
+            )
+            if covered_ms:
+                results.sample(f"at {rate:,}/s, a HOLD's coverage published after, median", "ms", _quantile(covered_ms, 0.5), detail=True)
+                results.sample(f"at {rate:,}/s, a HOLD's coverage published after, at most", "ms", covered_ms[-1], detail=True)
             worse = 100 * len(watch.odd) / max(1, len(watch.seen))
             results.sample(f"at {rate:,}/s, verdicts WATCH or worse", "%", worse, detail=True)
             for part, percent in live.processor_percent.items():

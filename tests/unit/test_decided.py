@@ -233,6 +233,18 @@ def test_what_nothing_was_suspected_of_can_be_reported() -> None:
     assert story.engine.state.withdrawals.by_id["w"].verdict == "HOLD"
 
 
+def test_a_word_never_contradicts_the_mark_that_it_is_about() -> None:
+    story = begun(four_eyes=FourEyes(commands=()))
+    redirected(story)
+    say(story, "ana", "clear", "w")
+    assert "no mark of it is suspected (cleared)" in outcome(say(story, "ben", "confirm", "w"))
+    say(story, "lea", "reopen", "w")
+    say(story, "ana", "confirm", "w")
+    say(story, "lea", "recovered", "w", amount="0.5")
+    assert "no mark of it can be cleared (partly_recovered)" in outcome(say(story, "ben", "clear", "w"))
+    assert outcome(say(story, "ben", "confirm", "w")).startswith("decided")  # a second word of the same
+
+
 def test_a_whole_incident_is_cleared_and_taken_back() -> None:
     story = begun(four_eyes=FourEyes(commands=()))
     for name in ("u", "v", "w"):
