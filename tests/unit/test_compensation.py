@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from monitor.compensation import Basis, Held, Loss, pooled_since, statement
-from monitor.contracts.compensation import Evidence, Statement
+from monitor.contracts.compensation import Evidence, Line, NotAttributed, Statement
 from monitor.contracts.outputs import Allocation, Mark
 from monitor.ledger import apportioned
 from monitor.money import parse_amount
@@ -62,7 +62,8 @@ def minor(amount: str, asset: str) -> int:
 def assert_adds_up(made: Statement) -> None:
     """A second adding machine: lines and rests against groups, groups against assets, assets against the total."""
     for group in made.groups:
-        parts = [part for part in (*made.lines, *made.not_attributed) if part.group_id == group.group_id]
+        every: list[Line | NotAttributed] = [*made.lines, *made.not_attributed]
+        parts = [part for part in every if part.group_id == group.group_id]
         assert sum(minor(part.quantity, group.asset) for part in parts) == minor(group.quantity, group.asset)
         assert sum(minor(mark.quantity, group.asset) for mark in group.marks) == minor(group.quantity, group.asset)
         assert sum(int(part.base_amount) for part in parts) == int(group.base_amount)
