@@ -10,7 +10,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from monitor.contracts.outputs import Alert, Verdict
+from monitor.engine import OutputRecord
 from monitor.money import Price, parse_price, value_base_minor
+from streams.dossier import Dossier
 from streams.scenario_ground import MINUTE_MS, SECOND_MS, Ground
 from streams.scenario_result import Criterion, MonitorIncident, Page, Result, VerdictShown
 from streams.scenario_watch import Ties, Watch
@@ -45,6 +47,8 @@ class Taking(NamedTuple):
     part: Part
     base_minor: int
     stopped: bool
+    name: str = ""
+    """Its withdrawal, else the posting or the outflow's event: what a mark of it names."""
 
 
 class Live(NamedTuple):
@@ -102,15 +106,18 @@ def _price(text: str) -> Price:
 class Loop:
     """One playing over a fork of the ground."""
 
-    def __init__(self, ground: Ground, scenario: Scenario, *, obey: bool) -> None:
+    def __init__(self, ground: Ground, scenario: Scenario, *, obey: bool, dossier: Dossier | None = None) -> None:
         begin_ms = ground.history.end_ms + LEAD_MS - round(min(scenario.first_seconds, 0.0) * SECOND_MS)
         self.play = Play(scenario, begin_ms, ground.seed)
         self.watch = Watch()
         self.ties = Ties(self.play)
         self._ground = ground
         self._obey = obey
-        self._engine = ground.engine()
-        self._journal = ground.journal.fork()
+        self.engine = ground.engine()
+        self.journal = ground.journal.fork()
+        self.dossier = dossier
+        self.kept: list[bytes] = []
+        """The entries since the history's end, if there is a dossier."""
         self._batch: list[bytes] = []
         self._prices = Prices(ground.prices)
         self._takings: list[Taking] = []
@@ -122,7 +129,7 @@ class Loop:
         play, ground = self.play, self._ground
         stage = Stage(ground.continuation(play.episodes(ground.history.start_ms)), ground.known.copy())
         stage.begin(play)
-        entries_before = self._engine.next_offset
+        entries_before = self.engine.next_offset
         for step in stage.steps(self.watch.held.__contains__ if self._obey else never_held):
             at_ms = step.record.timestamp_ms
             if self._end_ms == 0 and at_ms >= play.first_ms:
@@ -131,11 +138,11 @@ class Loop:
             if 0 < self._end_ms < at_ms:
                 break
             self._take(step)
-        self._ring(max(self._end_ms, self._journal.clock_ms))
+        self._ring(max(self._end_ms, self.journal.clock_ms))
         self._fold()
         if not self._takings:
             raise ScenarioRefusedError(f"Scenario '{play.scenario.id}' can't be run: no phase that happened is marked as loss.")
-        return Live(play, self.watch, self.ties, self._takings, self._engine.next_offset - entries_before, dict(self._journal.refused))
+        return Live(play, self.watch, self.ties, self._takings, self.engine.next_offset - entries_before, dict(self.journal.refused))
 
     def _take(self, step: Step) -> None:
         record = step.record
@@ -147,12 +154,13 @@ class Loop:
             at_ms = int(str(value["occurred_at_ms"]))
             base_minor = self._prices.base_minor(step.loss)
             named = None if withdrawal_id is None else str(withdrawal_id)
-            self._takings.append(Taking(at_ms, record.topic, named, step.loss, base_minor, step.stopped))
+            name = str(named or value.get("posting_id") or value["event_id"])
+            self._takings.append(Taking(at_ms, record.topic, named, step.loss, base_minor, step.stopped, name))
         if step.ours:
             self.ties.note(record)
         if step.stopped:
             return
-        self._batch += self._journal.take(record)
+        self._batch += self.journal.take(record)
         if self._is_near(record.timestamp_ms) or len(self._batch) >= FAR_ENTRIES:
             self._fold()
 
@@ -164,16 +172,25 @@ class Loop:
 
     def _ring(self, to_ms: int) -> None:
         """Move the clock: near the incident each second is folded by itself, since pages and verdicts may come of it."""
-        near = self._is_near(to_ms) or self._is_near(self._journal.clock_ms + SECOND_MS)
-        for entry in self._journal.until(to_ms, SECOND_MS if near else MINUTE_MS):
+        near = self._is_near(to_ms) or self._is_near(self.journal.clock_ms + SECOND_MS)
+        for entry in self.journal.until(to_ms, SECOND_MS if near else MINUTE_MS):
             self._batch.append(entry)
         if near:
             self._fold()
 
     def _fold(self) -> None:
         if self._batch:
-            self.watch.take(self._engine.fold(self._engine.next_offset, self._batch))
+            self.fold(self._batch)
             self._batch = []
+
+    def fold(self, batch: list[bytes]) -> list[OutputRecord]:
+        """Fold entries that come next, and keep what a dossier needs."""
+        records = self.engine.fold(self.engine.next_offset, batch)
+        self.watch.take(records)
+        if self.dossier is not None:
+            self.dossier.take(records)
+            self.kept += batch
+        return records
 
 
 def merged(busy: list[tuple[int, int]]) -> list[tuple[int, int]]:

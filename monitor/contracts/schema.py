@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from monitor.contracts.compensation import Compensation, SignOff
 from monitor.contracts.control import Control
 from monitor.contracts.examples import EXAMPLES
 from monitor.contracts.journal import JournalEntry
@@ -43,6 +44,7 @@ _OUTPUT_HEADERS = {
 _RETRY_WHAT = "Dead letters sent again after a fix; decoded as the topic that the headers name. A second retry of a position is a repeat."
 _DEAD_LETTER_WHAT = "Rejected records: the value's bytes as they came, the facts as headers. Keep one per position, drop repeats."
 _CONTROL_WHAT = "Rewinds, done by intake; quarantines, read by the core before it folds."
+_COMPENSATION_WHAT = "The compensation file of one incident, which `withdrawal-monitor compensation` writes."
 _JOURNAL_WHAT = "All that the core reacts to, in one order; the archive."
 
 
@@ -68,6 +70,8 @@ def documents() -> dict[str, bytes]:
     made[CONTROL] = _schema(CONTROL, _CONTROL_WHAT, (Control,))
     made[f"{RETRIES}.headers"] = _identity(f"{RETRIES}.headers", _RETRY_WHAT) | _headers(_POSITION_HEADERS)
     made[f"{DEAD_LETTER}.headers"] = _identity(f"{DEAD_LETTER}.headers", _DEAD_LETTER_WHAT) | _headers(_DEAD_LETTER_HEADERS)
+    made["compensation"] = _schema("compensation", _COMPENSATION_WHAT, (Compensation,))
+    made["sign-off"] = _schema("sign-off", "One person's signature under a compensation file.", (SignOff,))
     made["outputs.headers"] = _identity("outputs.headers", "Headers of every record of an output topic.") | _headers(_OUTPUT_HEADERS)
     files = {f"{name}.schema.json": document for name, document in made.items()} | {"asyncapi.json": _asyncapi()}
     return {name: msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n" for name, document in files.items()}

@@ -11,7 +11,23 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import audit, config, core, coverage, dead_letter, decide, detectors, evaluate, incidents, journal, scenario, sources, study, topics
+from streams.cli import (
+    audit,
+    compensation,
+    config,
+    core,
+    coverage,
+    dead_letter,
+    decide,
+    detectors,
+    evaluate,
+    incidents,
+    journal,
+    scenario,
+    sources,
+    study,
+    topics,
+)  # fmt: skip
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -46,7 +62,7 @@ for group, name in (
     (scenario.app, "scenario"),
 ):
     app.add_typer(group, name=name)
-for commands in (running.app, incidents.app, coverage.app, study.app, evaluate.app):
+for commands in (running.app, incidents.app, coverage.app, compensation.app, study.app, evaluate.app):
     app.registered_commands += commands.registered_commands
 
 

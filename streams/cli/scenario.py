@@ -1,6 +1,7 @@
 """`scenario`: the library of incidents, played over a simulated exchange in closed loop; and honest days without one."""
 
 import json
+import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -61,20 +62,35 @@ def run(
     name: Annotated[str, typer.Argument(metavar="ID|FILE|all", help="An id of `list`, a TOML file, or all that `list` shows.")],
     seed: Seed = 1,
     seeds: Seeds = 1,
-    hold: Annotated[Literal["on", "off"], typer.Option("--hold", help="on: what is held goes no further; off: nobody obeys.")] = "on",
+    hold: Annotated[
+        Literal["on", "off"] | None,
+        typer.Option("--hold", help="on: what is held goes no further; off: nobody obeys. On, but off with --to compensation.", show_default=False),
+    ] = None,
     days: Days = 10.0,
     rate: Rate = 2.0,
     jobs: Jobs = 1,
     as_json: Json = False,
+    to: Annotated[
+        Literal["compensation"] | None,
+        typer.Option("--to", help="compensation: people handle it, down to the signed compensation file and the report.", show_default=False),
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None, typer.Option("--out", help="With --to compensation: directory for its files; it is made.", show_default=False)
+    ] = None,
 ) -> None:
     """Play an incident over days of honest history, and say when it was paged, what was gone, and what holds saved. 1 if a criterion isn't met."""
+    if to is not None:
+        _to_compensation(context, name, range(seed, seed + seeds), _history(days, rate), hold == "on", out)
+        return
+    if out is not None:
+        raise RefusedError("--out goes with --to compensation.")
     from streams.scenario_report import table, text
     from streams.scenario_seeds import Wanted, over_seeds, run_seed
     from streams.simulation.scenario import ScenarioRefusedError, names
     from streams.terminal import shown_share
 
     scenarios = tuple(_load(one) for one in (names() if name == "all" else [name]))
-    wanted = Wanted(_settings(context), _history(days, rate), scenarios, hold == "on")
+    wanted = Wanted(_settings(context), _history(days, rate), scenarios, hold != "off")
     try:
         with shown_share("simulated") as progress:
             results = [result for one in over_seeds(run_seed, wanted, range(seed, seed + seeds), jobs, progress) for result in one]
@@ -124,6 +140,31 @@ def honest(
     else:
         for line in text(months, aim):
             print(line)
+
+
+def _to_compensation(context: typer.Context, name: str, seeds: range, history: "History", obey: bool, out: pathlib.Path | None) -> None:
+    """Play incidents down to their compensation files. Raises typer.Exit if a file differs from what was truly lost."""
+    from streams.scenario_compensation import people_ground, text, to_compensation, write_all
+    from streams.simulation.scenario import ScenarioRefusedError, names
+    from streams.terminal import shown_share
+
+    scenarios = [_load(one) for one in (names() if name == "all" else [name])]
+    wrong = 0
+    for seed in seeds:
+        with shown_share("simulated") as progress:
+            ground = people_ground(_settings(context), history, seed, progress)
+        for scenario in scenarios:
+            try:
+                run = to_compensation(ground, scenario, obey=obey)
+            except ScenarioRefusedError as error:
+                raise RefusedError(str(error)) from error
+            if out is not None:
+                write_all(run, out / f"seed-{seed}" if len(seeds) > 1 else out)
+            for line in text(run):
+                print(line)
+            wrong += len(run.wrong)
+    if wrong:
+        raise typer.Exit(NOT_MET)
 
 
 def _load(name: str) -> "Scenario":

@@ -61,6 +61,31 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     krw: Amount | None = None
 
 
+class ClockFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When people did what, in seconds from the incident's start. What is left out nobody has told."""
+
+    acknowledged_seconds: AtSeconds | None = None
+    halted_seconds: AtSeconds | None = None
+    regulator_told_seconds: AtSeconds | None = None
+    police_told_seconds: AtSeconds | None = None
+    customers_told_seconds: AtSeconds | None = None
+
+
+class Aftermath(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What people did after the incident, for `scenario run --to compensation`.
+
+    `customers` hold the assets that are lost; `owner` is whose loss it was, where events don't say so; `recovered` came back before anything was paid.
+    """
+
+    confidence: Confidence
+    customers: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    price_rule: Text = "loss-time"
+    owner: Owner | None = None
+    recovered: tuple[LostAsset, ...] = ()
+    clock: ClockFacts = ClockFacts()
+    notes: str = ""
+
+
 class Played(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="action"):
     """What every phase carries.
 
@@ -280,6 +305,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     teaches: Text
     loss: Loss | None = None
     facts: tuple[Fact, ...] = ()
+    aftermath: Aftermath | None = None
     tail_seconds: Seconds = 120.0
     phases: tuple[Phase, ...]
 

@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 
 from monitor.money import parse_amount, parse_price
+from monitor.price_rules import parse_rule
 from monitor.reasons import Reason
 from streams.simulation.phases import (
+    Aftermath,
     BalancePhase,
     OutflowPhase,
     Phase,
@@ -108,6 +110,8 @@ def _wrongs(scenario: Scenario) -> Iterator[str]:
     if not scenario.phases:
         yield "it has no phase"
     yield from _wrong_facts(scenario)
+    if scenario.aftermath is not None:
+        yield from _wrong_aftermath(scenario.aftermath)
     for number, phase in enumerate(scenario.phases, start=1):
         for field, wrong in _phase_wrongs(phase):
             yield f"phase {number} ('{phase.name}'), field {field}: {wrong}"
@@ -133,6 +137,17 @@ def _wrong_facts(scenario: Scenario) -> Iterator[str]:
         told = getattr(loss, field, None)
         if told is not None and not isinstance(parse_amount(told, 0), int):
             yield f"loss, field {field}: '{told}' is no whole amount"
+
+
+def _wrong_aftermath(aftermath: Aftermath) -> Iterator[str]:
+    rule = parse_rule(aftermath.price_rule)
+    if isinstance(rule, str):
+        yield f"aftermath, field price_rule: {rule}"
+    for number, back in enumerate(aftermath.recovered, start=1):
+        if back.amount is None:
+            yield f"aftermath, recovered {number}: it must say how much came back"
+        for field, wrong in _wrong_amounts(back.asset, {"amount": back.amount}):
+            yield f"aftermath, recovered {number}, field {field}: {wrong}"
 
 
 def end_seconds(phase: Phase) -> float:

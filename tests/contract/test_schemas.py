@@ -42,7 +42,7 @@ def test_checked_in_schemas_are_current() -> None:
 
 def test_every_topic_is_there() -> None:
     topics = {*INPUT_BY_NAME, *(topic.name for topic in OUTPUTS)}
-    names = {*topics, JOURNAL, CONTROL, f"{RETRIES}.headers", f"{DEAD_LETTER}.headers", "outputs.headers"}
+    names = {*topics, JOURNAL, CONTROL, f"{RETRIES}.headers", f"{DEAD_LETTER}.headers", "outputs.headers", "compensation", "sign-off"}
     assert set(DOCUMENTS) == {f"{name}.schema.json" for name in names} | {"asyncapi.json"}
     assert set(DOCUMENTS["asyncapi.json"]["channels"]) == {*topics, JOURNAL, CONTROL, RETRIES, DEAD_LETTER}
 

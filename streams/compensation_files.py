@@ -1,0 +1,290 @@
+"""The compensation file as people and machines take it: JSON, CSV for spreadsheets, the evidence, a summary; and its sign-offs.
+
+The same statement and sign-offs give the same bytes. A cell of the CSV that a spreadsheet would take for a formula has an apostrophe before it.
+Decides nothing; called by the command line and `streams.scenario_people`.
+"""
+
+import base64
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from monitor.contracts.compensation import Sha256, SignOff, Statement, Status
+from monitor.policy import Policy
+from monitor.sign_offs import PERSONS, message, sign_off_fault, status
+from streams.pages import Page, Section, Table, html_page, markdown, moment
+from streams.refusals import RefusedError
+from streams.summary import grouped
+
+BOM = "\ufeff"
+"""Spreadsheets take a CSV file for UTF-8 only if it begins with this."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What spreadsheets take for the start of a formula, in full width too."""
+FILES = ("compensation.json", "compensation.csv", "evidence.csv", "summary.md", "summary.html")
+LINES_SHOWN_MAX = 50
+
+COLUMNS = (
+    "status", "incident", "account", "owner", "asset", "quantity", "price", "price rule", "base amount", "base currency", "cause", "layers", "group",
+    "held", "holding offset", "holding sha256", "reason",
+)  # fmt: skip
+EVIDENCE_COLUMNS = ("status", "incident", "group", "mark", "version", "state", "lost", "quantity", "offset", "sha256", "what")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Made(NamedTuple):
+    """A statement with what is signed of it."""
+
+    statement: Statement
+    content: bytes
+    sign_offs: tuple[SignOff, ...]
+    status: Status
+
+    @property
+    def draft(self) -> bool:
+        """Whether nobody may act on it yet."""
+        return self.status == "DRAFT"
+
+    @property
+    def sha256(self) -> str:
+        """What is signed."""
+        return sha256(self.content).hexdigest()
+
+
+def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> Made:
+    """A statement with its sign-offs. Raises RefusedError for a sign-off that doesn't count."""
+    content, good = _encode(statement), {}
+    for sign_off in sign_offs:
+        fault = sign_off_fault(sign_off, statement.incident_id, content, policy)
+        if fault is not None:
+            raise RefusedError(f"A sign-off doesn't count: {fault}.")
+        good[sign_off.actor] = sign_off
+    signed = tuple(good[actor] for actor in sorted(good))
+    return Made(statement, content, signed, status(signed, statement.suspected))
+
+
+class _Signable(msgspec.Struct):
+    """What of a compensation file is needed to sign it."""
+
+    statement_sha256: Sha256
+    statement: msgspec.Raw
+
+
+class _Named(msgspec.Struct):
+    incident_id: str
+
+
+def signable(path: Path) -> tuple[str, str]:
+    """Incident and SHA-256 of the statement in a compensation file. Raises RefusedError if it is none, or was changed."""
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_Signable)
+        incident_id = msgspec.json.decode(file.statement, type=_Named).incident_id
+    except OSError as error:
+        raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise RefusedError(f"{path} is no compensation file: {error}.") from error
+    digest = sha256(bytes(file.statement)).hexdigest()
+    if digest != file.statement_sha256:
+        raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
+    return incident_id, digest
+
+
+def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:
+    """A sign-off as the bytes of its file."""
+    signature = base64.b64encode(key.sign(message(incident_id, statement_sha256, actor))).decode()
+    return _encode(SignOff(actor=actor, incident_id=incident_id, statement_sha256=statement_sha256, signature=signature)) + b"\n"
+
+
+def read_sign_off(path: Path) -> SignOff:
+    """A sign-off from its file. Raises RefusedError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SignOff)
+    except OSError as error:
+        raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise RefusedError(f"{path} is no sign-off: {error}.") from error
+
+
+def files(file: Made) -> Iterator[tuple[str, bytes]]:
+    """All files by name."""
+    page = summary(file)
+    contents = (json_of(file), csv_of(file), evidence_of(file), markdown(page).encode(), html_page(page).encode())
+    yield from zip(FILES, contents, strict=True)
+
+
+def write(out: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Write files into a directory, which is made once all of them are there. Raises RefusedError."""
+    ready = list(contents)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in ready:
+            (out / name).write_bytes(content)
+    except OSError as error:
+        raise RefusedError(f"The directory {out} can't be written: {error.strerror}.") from error
+
+
+def json_of(file: Made) -> bytes:
+    """The JSON file: the statement's own bytes, and who signed them."""
+    return b'{"status":%b,"sign_offs":%b,"statement_sha256":"%b","statement":%b}\n' % (
+        _encode(file.status), _encode(file.sign_offs), file.sha256.encode(), file.content,
+    )  # fmt: skip
+
+
+def safe_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+    return (BOM + out.getvalue()).encode()
+
+
+def csv_of(file: Made) -> bytes:
+    """One row a line, then what isn't attributed."""
+    statement, head = file.statement, (file.status, file.statement.incident_id)
+    rule, base = statement.price_rule, statement.base_currency
+    groups = {group.group_id: group for group in statement.groups}
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        layers: dict[tuple[str, ...], str] = {}
+        for line in statement.lines:
+            named = layers.setdefault(line.layers, " ".join(line.layers))
+            proof = ("", "", "") if line.holding is None else (line.held or "", str(line.holding.offset), line.holding.sha256)
+            money = (line.asset, line.quantity, line.price or "by mark", rule, line.base_amount, base, line.cause)
+            yield (*head, line.account_id or "", line.owner, *money, named, line.group_id, *proof, "")
+        for rest in statement.not_attributed:
+            group = groups[rest.group_id]
+            money = (rest.asset, rest.quantity, group.price or "by mark", rule, rest.base_amount, base, group.cause)
+            yield (*head, "", "not attributed", *money, "", rest.group_id, "", "", "", rest.reason)
+
+    return _csv(COLUMNS, rows())
+
+
+def evidence_of(file: Made) -> bytes:
+    """The journal entries behind each group."""
+    head = (file.status, file.statement.incident_id)
+    return _csv(
+        EVIDENCE_COLUMNS,
+        (
+            (*head, group.group_id, mark.mark_id, str(mark.version), mark.state, mark.lost, mark.quantity, str(each.offset), each.sha256, each.what)
+            for group in file.statement.groups
+            for mark in group.marks
+            for each in mark.evidence
+        ),
+    )
+
+
+def summary(file: Made) -> Page:
+    """The answer first: how much, to how many, at which price, who pays; then how it was divided, and by what it can be checked."""
+    statement = file.statement
+    totals, base = statement.totals, statement.base_currency
+    points = [
+        f"Customers' loss: {grouped(totals.customers_base_amount)} {base}, {totals.customers:,} customer(s)",
+        f"The exchange's own loss: {grouped(totals.own_base_amount)} {base}",
+        f"Not attributed to anybody: {grouped(totals.not_attributed_base_amount)} {base}",
+        f"Together: {grouped(totals.base_amount)} {base}"
+        + ("" if totals.ledger_base_amount is None else f"; the ledger, at the price of the loss: {grouped(totals.ledger_base_amount)} {base}"),
+        f"Price rule: {statement.price_rule}",
+        f"Status: {file.status}" + (f", signed by {' and '.join(one.actor for one in file.sign_offs)}" if file.sign_offs else ", signed by nobody"),
+    ]
+    if statement.suspected:
+        points.append(f"{statement.suspected:,} mark(s) are only suspected: a draft until people have decided about them")
+    sections = [Section("What is to be paid", points=points), _assets(file), _groups(file)]
+    if statement.not_attributed:
+        rows = [(rest.group_id, grouped(rest.quantity), grouped(rest.base_amount), rest.reason) for rest in statement.not_attributed]
+        columns = ("group", "quantity", base, "reason")
+        sections.append(Section("What can't be attributed", tables=[Table(columns, rows, columns[1:3])]))
+    sections += [_lines(file), _checked(file)]
+    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft)
+
+
+def _assets(file: Made) -> Section:
+    columns = ("asset", "quantity", "customers", "own", "not attributed", f"{file.statement.base_currency} by the price rule", "by the ledger")
+    rows = [
+        (
+            total.asset,
+            *(grouped(amount) for amount in (total.quantity, total.customers, total.own, total.not_attributed, total.base_amount)),
+            "no price" if total.ledger_base_amount is None else grouped(total.ledger_base_amount),
+        )
+        for total in file.statement.assets
+    ]
+    return Section("By asset", tables=[Table(columns, rows, columns[1:])])
+
+
+def _groups(file: Made) -> Section:
+    statement, base = file.statement, file.statement.base_currency
+    columns = ("group", "quantity", "price", base, "marks", "holdings until")
+    layers = ("group", "layer", "account", "amount in its unit", base)
+    rows = [
+        (
+            group.group_id, grouped(group.quantity), "by mark" if group.price is None else grouped(group.price), grouped(group.base_amount),
+            f"{len(group.marks):,}", moment(group.held_until_ms) if group.way == "holdings" else "",
+        )
+        for group in statement.groups[:LINES_SHOWN_MAX]
+    ]  # fmt: skip
+    paid = [
+        (group.group_id, part.layer_id, part.account, f"{grouped(part.amount)} {part.unit}", "no price" if part.base_amount is None else grouped(part.base_amount))
+        for group in statement.groups[:LINES_SHOWN_MAX]
+        for part in group.layers
+    ]  # fmt: skip
+    more = [f"{len(statement.groups):,} groups; the first {LINES_SHOWN_MAX} are shown."] if len(statement.groups) > LINES_SHOWN_MAX else []
+    return Section(
+        "How it is divided, and which layers pay",
+        [
+            (
+                "A known account's loss is that account's. A loss from a pool is divided over the customers who held the asset, in proportion to their newest "
+                "holding at or before the first of the pool's losses. Units and values are divided by largest remainder, ties by account. "
+                "What layers hold and pay is reckoned by the ledger, at the price of the loss."
+            ),
+            *more,
+        ],
+        tables=[Table(columns, rows, columns[1:5]), Table(layers, paid, layers[3:])],
+    )
+
+
+def _lines(file: Made) -> Section:
+    statement = file.statement
+    largest = sorted(statement.lines, key=lambda line: (-int(line.base_amount.replace(".", "")), line.account_id or "", line.group_id))
+    shown = [
+        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), line.cause)
+        for line in largest[:LINES_SHOWN_MAX]
+    ]
+    what = f"{len(statement.lines):,} line(s), all of them in compensation.csv and compensation.json; the largest {len(shown)}:"
+    columns = ("account", "asset", "quantity", statement.base_currency, "cause")
+    return Section("Who gets most", [what], tables=[Table(columns, shown, columns[2:4])])
+
+
+def _checked(file: Made) -> Section:
+    statement = file.statement
+    return Section(
+        "How to check it",
+        points=[
+            f"Journal {statement.journal_id}, up to offset {statement.last_offset:,}; engine {statement.engine_version}, policy {statement.policy_version}",
+            f"SHA-256 of the statement, which is what people sign: {file.sha256}",
+            (
+                "evidence.csv names the journal entries behind every mark by position and SHA-256; audit verify proves the journal; "
+                "the same command gives the same bytes again"
+            ),
+            f"{PERSONS} persons of the policy who may decide that something is compensated must sign"
+            + ("; until then every page says DRAFT" if file.draft else ""),
+            *(
+                f"Price of {price.asset}: {price.price}" + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
+                for price in statement.prices
+            ),
+        ],
+    )
+
+
+def sign_offs_of(paths: Iterable[Path]) -> list[SignOff]:
+    """The sign-offs in some files. Raises RefusedError."""
+    return [read_sign_off(path) for path in paths]
