@@ -324,7 +324,7 @@ class DecisionAuditor:
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
         elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
-            assert told.topic == "feedback" or told.topic == "tick"
+            assert told.topic in {"feedback", "tick"}
         else:
             assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
         if stage == "closed" and outcome is not None and "close" in self.two_for:

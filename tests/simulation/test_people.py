@@ -136,6 +136,11 @@ def test_people_cannot_break_it(first: int) -> None:
     assert min(seen["expired"], seen["released"], seen["decided change_policy"], seen["decided snooze"], seen["moved"]) > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_world_by_itself(seed: int) -> None:
+    assert played(seed)["new"] > 10  # what mutation testing asks, beside the many above
+
+
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         print(name, dict(sorted(played(int(name)).items())))
