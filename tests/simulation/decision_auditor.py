@@ -146,6 +146,8 @@ class DecisionAuditor:
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             assert any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
+        for name in merged:
+            assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"

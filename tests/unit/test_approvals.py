@@ -1,5 +1,7 @@
 """Decisions that wait for a second person: who seconds what, until when, on which version, and how many may wait."""
 
+from typing import Any
+
 import msgspec
 
 from monitor.approvals import KEPT_MS, Approval, Approvals, Approved
@@ -8,7 +10,7 @@ from monitor.contracts.feedback import Feedback
 WITHIN_MS = 1_000
 
 
-def decision(actor: str, event_id: str = "d1", **changes: object) -> Feedback:
+def decision(actor: str, event_id: str = "d1", **changes: Any) -> Feedback:
     facts = {
         "event_id": event_id, "occurred_at_ms": 1, "subject": "mark", "subject_id": "m", "command": "confirm", "actor": actor, "reason": "seen",
         "seen_version": 3,
@@ -16,9 +18,7 @@ def decision(actor: str, event_id: str = "d1", **changes: object) -> Feedback:
     return msgspec.convert(facts | changes, Feedback)
 
 
-def ask(
-    approvals: Approvals, actor: str, now_ms: int, seen: tuple[int, int] = (3, 3), limit: int = 2, **changes: object
-) -> Approved | Approval | str:
+def ask(approvals: Approvals, actor: str, now_ms: int, seen: tuple[int, int] = (3, 3), limit: int = 2, **changes: Any) -> Approved | Approval | str:
     return approvals.ask(decision(actor, **changes), seen, now_ms, WITHIN_MS, limit)
 
 
