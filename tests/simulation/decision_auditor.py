@@ -291,8 +291,9 @@ class DecisionAuditor:
                 assert told.value["subject_id"] == verdict["withdrawal_id"], "another was released"
             self.told["released"] += 1
         self.verdicts[verdict["withdrawal_id"]] = verdict
-        held = verdict["verdict"] == "HOLD" and (known is None or known["verdict"] != "HOLD") and verdict["reasons"][0]["rule"] in LOSSES
-        return [verdict["withdrawal_id"]] if held else []
+        rules = [reason["rule"] for reason in verdict["reasons"]]
+        held = verdict["verdict"] == "HOLD" and (known is None or known["verdict"] != "HOLD") and rules[0] in LOSSES
+        return [verdict["withdrawal_id"]] if held or (known is None and rules == ["never_requested"]) else []
 
     def incident(self, incident: Record, told: Told, outcome: Record | None, merged: dict[str, str]) -> None:
         """An incident's state changes by a decision about it, by a merge, or by facts that reopen it."""
