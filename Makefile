@@ -13,12 +13,13 @@ READY := .venv/.project
 SECOND_READY := $(if $(SECOND),.second/.locked)
 PYTEST := $(if $(SECOND),SECOND_PYTHON=$(CURDIR)/.second/bin/python )$(BIN)/python -m pytest
 
-.PHONY: help setup second-python demo test test-long lint format bench schemas lock clean
+.PHONY: help setup second-python demo test test-long mutation lint format bench schemas lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo       an attack on a small exchange, on an embedded broker, in about a minute"
 	@echo "make test       lint and every kind of test; test-long adds what takes minutes"
+	@echo "make mutation   breaks ledger, marks and decisions place by place, and tells which breaks no test notices"
 	@echo "make bench      throughput, latency, memory and recovery on Apache Kafka"
 	@echo "make lint | format | schemas | lock | setup | clean"
 
@@ -70,6 +71,9 @@ test: lint $(SECOND_READY)
 
 test-long: lint $(SECOND_READY)
 	$(PYTEST) --ignore=tests/architecture
+
+mutation: $(READY)
+	$(BIN)/python -m tests.mutation
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench

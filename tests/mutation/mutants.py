@@ -40,7 +40,7 @@ def mutants(source: str) -> Iterator[Mutant]:
     for place, node in enumerate(ast.walk(tree)):
         if id(node) not in exempt:
             for way, told in enumerate(_ways(node)):
-                yield Mutant(getattr(node, "lineno", 0), told, place, way)
+                yield Mutant(node.ifs[0].lineno if isinstance(node, ast.comprehension) else getattr(node, "lineno", 0), told, place, way)
 
 
 def _exempt(tree: ast.Module) -> set[int]:

@@ -146,6 +146,8 @@ class DecisionAuditor:
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             assert any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
+        for name in merged:
+            assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
@@ -289,8 +291,9 @@ class DecisionAuditor:
                 assert told.value["subject_id"] == verdict["withdrawal_id"], "another was released"
             self.told["released"] += 1
         self.verdicts[verdict["withdrawal_id"]] = verdict
-        held = verdict["verdict"] == "HOLD" and (known is None or known["verdict"] != "HOLD") and verdict["reasons"][0]["rule"] in LOSSES
-        return [verdict["withdrawal_id"]] if held else []
+        rules = [reason["rule"] for reason in verdict["reasons"]]
+        held = verdict["verdict"] == "HOLD" and (known is None or known["verdict"] != "HOLD") and rules[0] in LOSSES
+        return [verdict["withdrawal_id"]] if held or (known is None and rules == ["never_requested"]) else []
 
     def incident(self, incident: Record, told: Told, outcome: Record | None, merged: dict[str, str]) -> None:
         """An incident's state changes by a decision about it, by a merge, or by facts that reopen it."""
@@ -324,7 +327,7 @@ class DecisionAuditor:
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
         elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
-            assert told.topic == "feedback" or told.topic == "tick"
+            assert told.topic in {"feedback", "tick"}
         else:
             assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
         if stage == "closed" and outcome is not None and "close" in self.two_for:

@@ -119,7 +119,7 @@ class PeopleWorld(World):
             return self.decision()
         kinds: tuple[tuple[str, Callable[[], bytes], int], ...] = (
             ("prices", self.price, 0 if self.at_ms < self.silent_until_ms else 9), ("reserves", self.reserve, 10), ("outflows", self.outflow, 8),
-            ("withdrawals", self.step, 45),
+            ("withdrawals", self.step, 45), ("withdrawals", self.unasked, 2),
         )  # fmt: skip
         topic, kind, _ = rng.choices(kinds, [weight for _, _, weight in kinds])[0]
         if rng.random() < 0.01:
@@ -163,6 +163,13 @@ class PeopleWorld(World):
             self.asked.append(value)
         return drawn
 
+    def unasked(self) -> bytes:
+        """A withdrawal that nobody requested was paid."""
+        rng, asset = self.rng, self.rng.choice(("BTC", "ETH", "XRP"))
+        facts: dict[str, Any] = {"withdrawal_id": f"u{self.number}", "account_id": f"a{rng.randrange(20)}", "asset": asset, "network": "n"}
+        facts |= {"amount": self.amount(asset), "address": f"d{rng.randrange(3)}", "owner": "customer", "tx_id": f"x{self.number}"}
+        return self.event("withdrawals", status=rng.choice(("broadcast", "confirmed")), **facts)
+
     def wish(self) -> dict[str, Any]:
         """A command about something, with what it needs."""
         rng, people = self.rng, self.people
@@ -174,7 +181,10 @@ class PeopleWorld(World):
         if command in ("acknowledge", "assign", "note", "set_clock", "close") and rng.random() < 0.95:
             subject = "incident"
         elif command == "snooze":
-            value |= {"argument": rng.choice(("address:thief", f"account:a{rng.randrange(20)}")), "time_ms": self.at_ms + rng.randrange(300_000)}
+            value |= {
+                "argument": rng.choice(("address:thief", f"account:a{rng.randrange(20)}", f"address:d{rng.randrange(3)}")),
+                "time_ms": self.at_ms + rng.randrange(300_000),
+            }
             return value | {"subject": "rule", "subject_id": rng.choice(SNOOZED)}
         if command == "release" and rng.random() < 0.9:
             subject = "withdrawal"

@@ -1,10 +1,11 @@
 """The rule of allocation as small tables, the parts in the last column; what may never happen to an account; layers that are refused."""
 
+import msgspec
 import pytest
 
 from monitor.contracts.base import Cause, Owner
 from monitor.layers import layer_faults, terms_of
-from monitor.ledger import Ledger, LedgerBrokenError, Part, apportioned, shrunk
+from monitor.ledger import LayerState, Ledger, LedgerBrokenError, Part, apportioned, joined, less, shrunk
 from monitor.policy import Layer
 from tests.simulation.journals import ASSETS, policy
 
@@ -202,3 +203,64 @@ def test_what_gets_smaller_gives_back_from_the_last_part_on(units: int, value: i
 def test_a_broken_policy_of_layers_says_what_is_wrong_with_it() -> None:
     broken = (Layer("uncovered", "JPY"), Layer("a", "nothing"), Layer("a", "JPY", drawn="on_claim"))
     assert [field for field, _ in layer_faults(policy(layers=broken))] == ["0.layer_id", "1.unit", "2.layer_id", "2.limit_total"]
+
+
+@pytest.mark.parametrize(
+    ("funded_minor", "recovered", "available", "held", "paid"),
+    [(-1, 0, -1, 0, 0), (-1, 1, 0, 0, 0), (-1, 1, -1, 0, 1), (1, 0, -1, 1, 1), (1, 0, 2, -1, 0), (1, 0, 2, 0, -1), (0, 2, 1, 0, 1), (2, -1, 0, 0, 1), (1, 0, 1, 1, 0)],
+)  # fmt: skip
+def test_accounts_that_cannot_be(funded_minor: int, recovered: int, available: int, held: int, paid: int) -> None:
+    with pytest.raises(LedgerBrokenError, match="layer money"):
+        LayerState("JPY", False, funded_minor, recovered, available, held, paid).check("money")
+    LayerState("JPY", False, 3, 1, 1, 1, 2).check("money")
+
+
+def test_a_layer_is_touched_while_anything_is_in_any_of_its_accounts() -> None:
+    assert not LayerState("JPY").touched and not LayerState("JPY").on_claim
+    for name in ("funded_minor", "recovered_minor", "held_minor", "paid_minor"):
+        assert msgspec.structs.replace(LayerState("JPY"), **{name: 1}).touched
+
+
+def test_a_layer_that_is_not_empty_stays_what_it_is() -> None:
+    made = funded((MONEY, 10))
+    on_claim = Layer("money", "JPY", drawn="on_claim", limit_total="5")
+    assert made.refuses(terms_of((on_claim,), policy().assets)) == ["layer money isn't empty: it stays in JPY and prefunded"]
+    other = ledger(INSURANCE)
+    other.hold(other.plan("XRP", 50, 50, UNAUTHORIZED, CUSTOMER, "i"), "i")
+    assert other.refuses(terms_of((Layer("insurance", "JPY"),), policy().assets)) == ["layer insurance isn't empty: it stays in JPY and on claim"]
+
+
+def test_an_event_gives_back_no_more_than_it_had_and_uncovered_has_no_limits() -> None:
+    made = funded((MONEY, 5))
+    parts = made.plan("XRP", 9, 9, UNAUTHORIZED, CUSTOMER, "i")
+    made.hold(parts, "i")
+    assert [layer_id for layer_id, _ in made.uses] == ["money"]
+    with pytest.raises(LedgerBrokenError, match="event j gave back more than it had"):
+        made.give_back(parts, "j")
+    with pytest.raises(LedgerBrokenError, match="gave back more"):
+        made.count((Part("money", "JPY", 0, 0, 0, 1),), "i", -1)
+
+
+def test_what_counts_for_another_event_frees_its_layer() -> None:
+    made = funded((MONEY, 5))
+    parts = made.plan("XRP", 5, 5, UNAUTHORIZED, CUSTOMER, "i")
+    made.hold(parts, "i")
+    made.freed.clear()
+    made.note_freed(parts, parts)
+    assert made.freed == {}
+    made.count(parts, "i", -1)
+    assert list(made.freed) == ["money"]
+    made.configure((), "JPY")
+    made.freed.clear()
+    made.configure(terms_of((MONEY,), policy().assets), "JPY")
+    assert list(made.freed) == ["money"]
+
+
+def test_parts_are_added_up_and_taken_apart_with_their_deductibles() -> None:
+    first, second = Part("insurance", "JPY", 30, 3, 30, 10), Part("insurance", "JPY", 5, 1, 5, 4)
+    assert joined((first,), (second,)) == (Part("insurance", "JPY", 35, 4, 35, 14),)
+    assert less((Part("insurance", "JPY", 35, 4, 35, 14),), (second,)) == (first,)
+    unpriced, half = Part("kind", "XEM", 6, 6, None), Part("kind", "XEM", 2, 2, None)
+    assert joined((unpriced,), (half,)) == (Part("kind", "XEM", 8, 8, None),)
+    assert less((unpriced,), (half,)) == (Part("kind", "XEM", 4, 4, None),)
+    assert shrunk((unpriced,), "XEM", 2, None) == ((Part("kind", "XEM", 4, 4, None),), (half,))

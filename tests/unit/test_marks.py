@@ -283,3 +283,91 @@ def test_layers_of_a_term_that_are_wrong_are_refused_and_the_former_stay() -> No
     assert marks.configure(policy(version=3, layers=LAYERS[1:])) == []
     assert marks.ledger.fund("money", "JPY", 20) is None
     assert [told(change.after) for change in marks.settle()] == ["suspected 3000000 30 money:30"]
+
+
+def test_only_what_a_loss_grows_by_drains() -> None:
+    marks = made(money=500)
+    half_life_ms = marks.policy.drain_half_life_ms
+
+    def rate() -> float:
+        return marks.drain.rate(NOW_MS, half_life_ms)
+
+    held(marks, 10_000_000)
+    first = rate()
+    assert first > 0
+    done(marks.revise("m", 5_000_000, NOW_MS))
+    done(marks.clear("m"))
+    assert rate() == first
+    held(marks, 20_000_000)
+    assert rate() == pytest.approx(3 * first)  # what was given back counts anew when it is marked again
+    done(marks.revise("m", 30_000_000, NOW_MS))
+    assert rate() == pytest.approx(4 * first)
+    assert marks.drain.rate(NOW_MS + half_life_ms, half_life_ms) == pytest.approx(2 * first)
+    assert marks.drain.rate(NOW_MS - half_life_ms, half_life_ms) == rate()
+
+
+def test_sums_of_what_was_paid_and_came_back() -> None:
+    marks = made(money=500)
+    held(marks, 10_000_000)
+    done(marks.confirm("m"))
+    done(marks.recover("m", 3_000_000))
+    done(marks.compensate("m"))
+    sums = marks.sums["XEM"]
+    assert (sums.marked_minor, sums.compensated_minor, sums.recovered_minor) == (0, 7_000_000, 3_000_000)
+    held(marks, 4_000_000, "n")
+    assert (sums.marked_minor, sums.unpriced_minor, marks.total.marked_base_minor) == (4_000_000, 0, 40)
+
+
+def test_what_was_said_of_a_loss_can_be_taken_back_unless_more_has_happened() -> None:
+    marks = made(money=500)
+    held(marks, 10_000_000)
+    assert marks.suspect_again("x", NOW_MS) == "no such mark is known"
+    assert marks.suspect_again("m", NOW_MS) == "it is suspected"
+    done(marks.confirm("m"))
+    again = done(marks.suspect_again("m", NOW_MS))
+    assert (told(again), again.version) == ("suspected 10000000 100 money:100", 3)
+    done(marks.clear("m"))
+    again = done(marks.suspect_again("m", NOW_MS))
+    assert (told(again), again.version) == ("suspected 10000000 100 money:100", 5)
+    done(marks.confirm("m"))
+    done(marks.recover("m", 1))
+    assert marks.suspect_again("m", NOW_MS) == "it is partly recovered"
+
+
+def test_an_incident_that_all_its_marks_left_is_forgotten_here() -> None:
+    marks = made(money=500)
+    held(marks, 1_000_000, "m")
+    held(marks, 1_000_000, "n")
+    done(marks.move("m", "j"))
+    assert marks.by_incident == {"i": {"n": None}, "j": {"m": None}}
+    done(marks.move("n", "j"))
+    assert marks.by_incident == {"j": {"m": None, "n": None}}
+
+
+def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
+    marks = made(kind=1_000_000, money=500)
+    held(marks, 10_000_000)
+    done(marks.confirm("m"))
+    marks.ledger.freed.clear()
+    done(marks.change_cause("m", "undecided"))
+    assert list(marks.ledger.freed) == ["money"]  # what the other layer holds it goes on holding
+    marks.ledger.freed.clear()
+    done(marks.move("m", "j"))
+    assert list(marks.ledger.freed) == ["kind", "uncovered"]
+    marks.ledger.freed.clear()
+    done(marks.recover("m", 1_000_000))
+    assert list(marks.ledger.freed) == ["uncovered"]
+    done(marks.compensate("m"))
+    marks.ledger.freed.clear()
+    done(marks.recover("m", 9_000_000))
+    assert list(marks.ledger.freed) == ["uncovered", "kind"]
+
+
+def test_a_loss_of_one_unit_is_a_loss() -> None:
+    marks = made(money=500)
+    held(marks, 10)
+    assert told(done(marks.revise("m", 1, NOW_MS))) == "suspected 1 1 money:1"
+    done(marks.confirm("m"))
+    assert told(done(marks.recover("m", 1))) == "partly_recovered 0 0"
+    assert done(marks.revise("m", 2, NOW_MS)).stage == "partly_recovered"
+    assert done(marks.revise("m", 1, NOW_MS)).stage == "partly_recovered"  # nothing of it was compensated
