@@ -131,7 +131,7 @@ async def replay_journal(
     await control.stop()
     fold, comparer, journal_id = Fold({}), Comparer(), ""
     with output_files(out) as files:
-        async for batch in _batches(kafka, progress):
+        async for batch in journal_batches(kafka, progress):
             if not journal_id:
                 journal_id = sha256(batch[0]).hexdigest()
                 fold = Fold(control.quarantines(journal_id))
@@ -150,7 +150,8 @@ async def replay_journal(
     return replayed, comparer.result(replayed.entries, replayed.sha256)
 
 
-async def _batches(kafka: Kafka, progress: Progress | None) -> AsyncIterator[list[bytes]]:
+async def journal_batches(kafka: Kafka, progress: Progress | None = None) -> AsyncIterator[list[bytes]]:
+    """The journal as it stands now, from its first entry on. Raises FileRefusedError if an offset is missing, TopicMissingError or KafkaError."""
     batch: list[bytes] = []
     expected = 0
     name = kafka.names.full(JOURNAL)

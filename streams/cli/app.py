@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import audit, config, core, dead_letter, detectors, evaluate, journal, scenario, sources, study, topics
+from streams.cli import audit, config, core, dead_letter, detectors, evaluate, journal, policy, scenario, sources, study, topics
 from streams.cli import run as running
 from streams.cli.given import Given
 from streams.refusals import RefusedError
@@ -41,6 +41,7 @@ for group, name in (
     (core.app, "core"),
     (journal.app, "journal"),
     (audit.app, "audit"),
+    (policy.app, "policy"),
     (detectors.app, "detectors"),
     (scenario.app, "scenario"),
 ):
