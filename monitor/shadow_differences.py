@@ -5,7 +5,7 @@ Called by `monitor.shadow`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import groupby, islice
 from typing import NamedTuple, TypeVar
@@ -66,6 +66,7 @@ class MarkSeen(NamedTuple):
     amount: str
     parts: tuple[str, ...]
     worth_minor: int | None
+    withdrawal_id: str | None
 
     def __str__(self) -> str:
         return f"{self.state.replace('_', ' ')} {self.amount} {self.asset}: {', '.join(self.parts) or 'no layer'}"
@@ -92,6 +93,16 @@ def _sided(records: Sequence[OutputRecord], side: int) -> Iterator[tuple[int, in
     return ((record.offset, side, record.index, record) for record in records)
 
 
+def _what(pair: SeenPair) -> What | None:
+    """In what the two differ first."""
+    standing, proposed = pair
+    if standing.verdict != proposed.verdict:
+        return "verdict"
+    if standing.mode != proposed.mode:
+        return "mode"
+    return "review" if standing.review != proposed.review else None
+
+
 def _marks_differ(pair: MarkPair) -> bool:
     return (None if pair[0] is None else pair[0].compared) != (None if pair[1] is None else pair[1].compared)
 
@@ -106,6 +117,7 @@ class Differences:
         self._since_ms, self._tracked_max, self._listed_max = since_ms, tracked_max, listed_max
         self._withdrawals: dict[str, Withdrawn] = {}
         self._marks: dict[str, MarkPair] = {}
+        self._marks_of: dict[str, tuple[str, ...]] = {}
         self._listed: dict[tuple[str, str], Difference] = {}
         self._counts: Counter[SeenPair] = Counter()
         self._mark_counts: Counter[str] = Counter()
@@ -173,8 +185,12 @@ class Differences:
         worth = None if mark.base_amount is None else parse_amount(mark.base_amount, self._base_decimals)
         known = pair[side]
         worths = [each for each in (worth if isinstance(worth, int) else None, None if known is None else known.worth_minor) if each is not None]
-        self._marks[mark.mark_id] = _put(pair, side, MarkSeen(mark.state, mark.asset, mark.amount, parts, max(worths, default=None)))
+        self._marks[mark.mark_id] = _put(
+            pair, side, MarkSeen(mark.state, mark.asset, mark.amount, parts, max(worths, default=None), mark.withdrawal_id)
+        )
         self._at_ms = mark.decided_at_ms
+        if pair == NO_MARKS and mark.withdrawal_id is not None:
+            self._marks_of[mark.withdrawal_id] = (*self._marks_of.get(mark.withdrawal_id, ()), mark.mark_id)
 
     def _alert(self, side: int, value: bytes) -> None:
         alert = _decode_alert(value)
@@ -194,7 +210,7 @@ class Differences:
             self._counts[known.seen] += 1
             if known.seen != before and (known.seen[0] != known.seen[1] or before[0] != before[1]):
                 yield self._list(
-                    ("withdrawal", withdrawal_id), self._of_withdrawal(offset, withdrawal_id, known), differs=known.seen[0] != known.seen[1]
+                    ("withdrawal", withdrawal_id), self._of_withdrawal(offset, withdrawal_id, known, before), differs=known.seen[0] != known.seen[1]
                 )
         for mark_id, marked in self._marks_before.items():
             pair = self._marks[mark_id]
@@ -222,14 +238,10 @@ class Differences:
             self._listed[key] = difference
         return difference
 
-    def _of_withdrawal(self, offset: int, withdrawal_id: str, known: Withdrawn) -> Difference:
+    def _of_withdrawal(self, offset: int, withdrawal_id: str, known: Withdrawn, before: SeenPair) -> Difference:
         standing, proposed = known.seen
-        what: What = "verdict"
-        told = (str(standing), str(proposed))
-        if standing.verdict == proposed.verdict and standing.mode == proposed.mode:
-            what, told = "review", (standing.review or NONE, proposed.review or NONE)
-        elif standing.verdict == proposed.verdict:
-            what = "mode"
+        what = _what(known.seen) or _what(before) or "verdict"
+        told = (standing.review or NONE, proposed.review or NONE) if what == "review" else (str(standing), str(proposed))
         worths = [self._worth(withdrawal_id, side) for side in (STANDING, PROPOSED)]
         worth = max((each for each in worths if each is not None), default=None)
         reasons = [tuple(_told(reason) for reason in given) for given in known.reasons]
@@ -240,9 +252,10 @@ class Differences:
         )  # fmt: skip
 
     def _worth(self, withdrawal_id: str, side: int) -> int | None:
-        """What the mark of a withdrawal stood for at most."""
-        mark = self._marks.get(f"withdrawal:{withdrawal_id}", NO_MARKS)[side]
-        return None if mark is None else mark.worth_minor
+        """What the marks of a withdrawal stood for at most."""
+        marks = (self._marks[mark_id][side] for mark_id in self._marks_of.get(withdrawal_id, ()))
+        worths = [mark.worth_minor for mark in marks if mark is not None and mark.worth_minor is not None]
+        return sum(worths) if worths else None
 
     def _of_mark(self, offset: int, mark_id: str, pair: MarkPair) -> Difference:
         either = [mark for mark in pair if mark is not None]
@@ -275,12 +288,19 @@ class Differences:
 
     def _evict(self) -> None:
         """Over the limit, those known longest go: a share at once."""
-        for table in (self._withdrawals, self._marks):
-            if len(table) > self._tracked_max:
-                old = list(islice(table, len(table) - self._tracked_max + self._tracked_max // EVICTED_SHARE))
-                for name in old:
-                    del table[name]
-                self._forgotten += len(old)
+        for withdrawal_id in self._over(self._withdrawals):
+            del self._withdrawals[withdrawal_id]
+            self._forgotten += 1
+        for mark_id in self._over(self._marks):
+            of = next(mark.withdrawal_id for mark in self._marks.pop(mark_id) if mark is not None)
+            self._forgotten += 1
+            others = tuple(other for other in self._marks_of.pop(of or "", ()) if other != mark_id)
+            if of is not None and others:
+                self._marks_of[of] = others
+
+    def _over(self, table: Mapping[str, object]) -> list[str]:
+        over = len(table) - self._tracked_max
+        return list(islice(table, over + self._tracked_max // EVICTED_SHARE)) if over > 0 else []
 
     def result(self) -> Compared:
         """The comparison of all that was taken."""
