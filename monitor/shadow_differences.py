@@ -319,7 +319,6 @@ class Differences:
             base_currency=self._base_currency,
             from_ms=self._first_ms,
             until_ms=self._last_ms,
-            days=round(span_ms / DAY_MS, 4),
             withdrawals=self._seen,
             changed=[
                 Count(*pair, count, print_amount(worths[pair], self._base_decimals))
@@ -368,7 +367,7 @@ class Differences:
         value = self._coverage[side]
 
         def per_day(count: int) -> float | None:
-            return round(count * DAY_MS / span_ms, 2) if span_ms else None
+            return round(count * DAY_MS / span_ms, 2) if span_ms >= DAY_MS else None
 
         pages, due = self._alerts["page", side], reviews["asked"] + reviews["severe"]
         return Figures(

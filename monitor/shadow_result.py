@@ -61,7 +61,7 @@ class CoverageAtEnd(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What one of the two comes to. `held_base_amount` is a lower bound where `held_unpriced` withdrawals have no known value.
 
-    `reviews_due`: those that people are asked for, and the severe ones.
+    `reviews_due`: those that people are asked for, and the severe ones. Nothing is told a day where less than a day is compared.
     """
 
     verdicts: dict[VerdictKind, int]
@@ -84,7 +84,6 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     base_currency: str
     from_ms: int | None
     until_ms: int | None
-    days: float
     withdrawals: int
     changed: list[Count]
     newly_held: Held
@@ -99,6 +98,11 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[Difference]
     unlisted: int
     forgotten: int
+
+    @property
+    def span_ms(self) -> int:
+        """How long the time is that was compared."""
+        return 0 if self.from_ms is None or self.until_ms is None else self.until_ms - self.from_ms
 
     @property
     def equal(self) -> bool:

@@ -263,8 +263,7 @@ def moment_ms(text: str) -> int:
 def answer(comparison: Comparison) -> Iterator[str]:
     """The result for people, in sentences: what they ask first comes first."""
     compared = comparison.compared
-    span = f"in {compared.days:,.1f} days" if compared.days >= 1 else f"in {compared.days * 24:,.1f} hours"
-    of = f"{span}, of {compared.withdrawals:,} withdrawals"
+    of = f"in {_span(compared.span_ms)}, of {compared.withdrawals:,} withdrawals"
     if not comparison.changes:
         yield "The proposed policy is what decides already."
     if compared.equal:
@@ -279,24 +278,31 @@ def answer(comparison: Comparison) -> Iterator[str]:
         yield f"What of the proposed policy can't be had: {why}."
 
 
+def _span(span_ms: int) -> str:
+    for name, unit_ms in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if span_ms >= unit_ms:
+            return f"{span_ms / unit_ms:,.1f} {name}"
+    return f"{span_ms // 1_000} seconds"
+
+
 def _would(compared: Compared) -> Iterator[str]:
     base = compared.base_currency
     for held, words in ((compared.newly_held, "more"), (compared.no_longer_held, "fewer")):
         if held.withdrawals:
-            yield f"hold {held.withdrawals:,} {words} withdrawal(s) worth {grouped(held.base_amount)} {base}"
+            yield f"hold {held.withdrawals:,} {words} {'withdrawal' if held.withdrawals == 1 else 'withdrawals'} worth {grouped(held.base_amount)} {base}"
     others = compared.verdicts_differ - compared.newly_held.withdrawals - compared.no_longer_held.withdrawals
     if others:
         yield f"decide {others:,} between CLEAR, WATCH and UNSCORED otherwise"
     if compared.modes_differ:
-        yield f"change for {compared.modes_differ:,} HOLDs whether they are enforced"
+        yield f"change whether a HOLD is enforced for {compared.modes_differ:,}"
     for what, before, after in (
         ("page", compared.standing.pages, compared.proposed.pages),
         ("ask for a review", compared.standing.reviews_due, compared.proposed.reviews_due),
     ):
         if before != after:
-            yield f"{what} {abs(after - before):,} times {'more' if after > before else 'fewer'}"
+            yield f"{what} {abs(after - before):,} {'time' if abs(after - before) == 1 else 'times'} {'more' if after > before else 'less'}"
     if compared.marks_differ:
-        yield f"mark {compared.marks_differ:,} losses otherwise or from other layers"
+        yield f"mark {compared.marks_differ:,} {'loss' if compared.marks_differ == 1 else 'losses'} otherwise"
     standing, proposed = compared.standing.coverage, compared.proposed.coverage
     if standing is not None and proposed is not None and standing.uncovered != proposed.uncovered:
         yield f"leave {grouped(proposed.uncovered)} {base} uncovered at the end instead of {grouped(standing.uncovered)}"

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
-from streams.cli.printing import print_json, print_rows, say
+from streams.cli.printing import on_terminal, print_json, print_rows, say
 from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
@@ -104,15 +104,24 @@ def _print_line(facts: dict[str, str], value: object) -> None:
 
 
 def _row(difference: "Difference") -> tuple[str, ...]:
+    """For machines and pipes: everything in one line."""
     from streams.summary import when
 
-    amount = NONE if difference.amount is None else f"{difference.amount} {difference.asset}"
-    reasons = " | ".join("; ".join(given) or NONE for given in (difference.standing_reasons, difference.proposed_reasons))
-    told = NONE if reasons == f"{NONE} | {NONE}" else reasons
-    return difference.what, difference.subject_id, when(difference.at_ms), amount, difference.standing, difference.proposed, told
+    reasons = ["; ".join(given) or NONE for given in (difference.standing_reasons, difference.proposed_reasons)]
+    return difference.what, difference.subject_id, when(difference.at_ms), _amount(difference), difference.standing, difference.proposed, *reasons
 
 
-DIFFERENCE_COLUMNS = ("what", "of", "time (UTC)", "amount", "as it was", "proposed", "reasons of both")
+def _cells(difference: "Difference") -> tuple[str, ...]:
+    """For people: four columns, which fit a terminal."""
+    from streams.summary import when
+
+    of = "\n".join((difference.subject_id, when(difference.at_ms), *(() if difference.amount is None else (_amount(difference),))))
+    sides = ((difference.standing, difference.standing_reasons), (difference.proposed, difference.proposed_reasons))
+    return difference.what, of, *("\n".join((told, *reasons)) for told, reasons in sides)
+
+
+def _amount(difference: "Difference") -> str:
+    return NONE if difference.amount is None else f"{difference.amount} {difference.asset}"
 
 
 def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
@@ -132,7 +141,7 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
         [(each.setting, each.standing or NONE, each.proposed or NONE) for each in comparison.changes],
         title="The policies",
     )
-    print_rows(("figure", "as it was", "proposed"), _figures(comparison), title="What they come to")
+    print_rows(("figure", "as it was", "proposed"), _figures(comparison), title="What they come to; the reserve as it is at the end")
     changed = [
         (f"{each.standing} → {each.proposed}", f"{each.withdrawals:,}", f"{_grouped(each.base_amount)} {compared.base_currency}")
         for each in compared.changed
@@ -141,7 +150,10 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
         print_rows(("verdict", "withdrawals", "value at stake"), changed, title="Verdicts that change")
     shown = compared.differences[:DIFFERENCES_SHOWN_MAX]
     if shown:
-        print_rows(DIFFERENCE_COLUMNS, [_row(each) for each in shown], title="The first differences")
+        if on_terminal():
+            print_rows(("what", "of", "as it was", "proposed"), [_cells(each) for each in shown], title="The first differences (UTC)")
+        else:
+            print_rows((), [_row(each) for each in shown])
     if len(compared.differences) > len(shown):
         say(f"{len(compared.differences) - len(shown):,} more differences are listed with --json.")
 
@@ -170,9 +182,9 @@ def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
         }
         coverage = figures.coverage
         if coverage is not None:
-            amounts = {"uncovered": coverage.uncovered, "held of the reserve": coverage.held, "reserve available": coverage.available}
-            amounts |= {f"headroom for {cause}": amount for cause, amount in coverage.headroom.items()}
-            rows |= {f"{name} at the end ({base})": _grouped(amount) for name, amount in amounts.items()}
+            amounts = {"uncovered": coverage.uncovered, "reserve held": coverage.held, "reserve available": coverage.available}
+            amounts |= {f"headroom, {cause.replace('_', ' ')}": amount for cause, amount in coverage.headroom.items()}
+            rows |= {f"{name} ({base})": _grouped(amount) for name, amount in amounts.items()}
         columns.append(rows)
     return [(name, columns[0].get(name, NONE), columns[1].get(name, NONE)) for name in dict.fromkeys((*columns[0], *columns[1]))]
 
