@@ -11,7 +11,7 @@ from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
 from monitor.plans import Step, Target
-from monitor.policies import Proposal, differences, digest, needs_approval, next_version
+from monitor.policies import Proposal, differences, digest, needs_approval, next_version, reconciled
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
 from monitor.state import State
@@ -108,7 +108,7 @@ class Decided:
     def policy_told(self, term: str, told: Policy) -> None:
         """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may."""
         state = self.state
-        policy, refused = state.reconciled(told)
+        policy, refused = reconciled(state.policy, told)
         state.proposal = None
         if digest(policy) != digest(state.policy):
             differs = f"differs in {differences(state.policy, policy)}"

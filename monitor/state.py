@@ -117,19 +117,6 @@ class State:
         self.rejected_at_ms: list[int] = []
         self.configure(policy)
 
-    def reconciled(self, policy: Policy) -> tuple[Policy, list[str]]:
-        """A policy as far as it can be had, and what of it is refused, because the ledger stands on it.
-
-        Assets that were once known stay known, with the decimals that they had; the base currency never changes.
-        """
-        known = self.policy
-        refused = [
-            f"asset {name} keeps its {asset.decimals} decimals" for name, asset in known.assets.items() if policy.assets.get(name, asset) != asset
-        ]
-        if policy.base_currency != known.base_currency:
-            refused.append(f"the base currency stays {known.base_currency}")
-        return msgspec.structs.replace(policy, assets={**policy.assets, **known.assets}, base_currency=known.base_currency), refused
-
     def configure(self, policy: Policy) -> list[str]:
         """Take a policy that was reconciled: it decides from here on. Returns why its layers are refused; then the former ones stay."""
         self.policy = policy

@@ -144,7 +144,7 @@ async def fold_journal(kafka: Kafka, *, out: Path | None = None, progress: Progr
     await control.stop()
     fold: Fold | None = None
     with output_files(out) as files:
-        async for batch in _batches(kafka, progress):
+        async for batch in journal_batches(kafka, progress):
             if fold is None:
                 fold = Fold(control.quarantines(sha256(batch[0]).hexdigest()), hear=hear)
             if not fold.fold(batch, files):
@@ -154,7 +154,8 @@ async def fold_journal(kafka: Kafka, *, out: Path | None = None, progress: Progr
     return fold
 
 
-async def _batches(kafka: Kafka, progress: Progress | None) -> AsyncIterator[list[bytes]]:
+async def journal_batches(kafka: Kafka, progress: Progress | None = None) -> AsyncIterator[list[bytes]]:
+    """The journal as it stands now, from its first entry on. Raises FileRefusedError if an offset is missing, TopicMissingError or KafkaError."""
     batch: list[bytes] = []
     expected = 0
     name = kafka.names.full(JOURNAL)

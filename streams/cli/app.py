@@ -23,6 +23,7 @@ from streams.cli import (
     evaluate,
     incidents,
     journal,
+    policy,
     scenario,
     sources,
     study,
@@ -58,6 +59,7 @@ for group, name in (
     (journal.app, "journal"),
     (audit.app, "audit"),
     (decide.app, "decide"),
+    (policy.app, "policy"),
     (detectors.app, "detectors"),
     (scenario.app, "scenario"),
 ):

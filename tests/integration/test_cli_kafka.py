@@ -1,6 +1,7 @@
 """The commands that write to Kafka or read from it, against the embedded broker: what they say is what stands in the topics."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -17,14 +18,17 @@ from monitor.contracts.control import Control, Quarantine, Rewind
 from monitor.contracts.dead_letters import DeadLetter
 from monitor.contracts.journal import JournalEntry, SourceAcceptedEntry
 from monitor.engine import Engine
+from monitor.shadow import Shadow
+from monitor.shadow_result import Difference
 from streams.cli.app import run
 from streams.configuration import configure
 from streams.embedded_broker import EmbeddedBroker
 from streams.head_signer import HeadSigner
 from streams.kafka import Kafka
 from streams.secrets import Secrets
+from streams.shadow import KafkaSource, compare, follow
 from streams.topic_reader import whole_topic
-from tests.simulation.journals import honest, journal
+from tests.simulation.journals import altered, honest, journal, policy
 from tests.unit.trail_stage import KEY, base64_of, public
 
 Captured = pytest.CaptureFixture[str]
@@ -274,3 +278,43 @@ def test_a_worker_whose_port_is_taken_ends_with_one_sentence(broker: str) -> Non
     assert process.returncode == 2
     assert said.splitlines()[-1].startswith(f"The worker's site can't listen on 127.0.0.1:{port}:")
     assert "Traceback" not in said
+
+
+def test_a_policy_in_shadow_follows_the_live_journal(monitor: Monitor, tmp_path: pathlib.Path, capsys: Captured) -> None:
+    lines = journal(altered(honest(60, 40, 3), 5, 0.03))
+    cut = len(lines) // 2
+    monitor.write_all("journal", lines[:cut])
+    proposed = policy(rules_off=("redirect",))
+
+    async def begun_and_followed() -> list[Difference]:
+        shadowed = await compare(KafkaSource(monitor.kafka), proposed)
+        assert shadowed.next_offset == cut
+        producer = monitor.kafka.producer()
+        await producer.start()
+        try:
+            for value in lines[cut:]:
+                await producer.send(monitor.kafka.names.full("journal"), value=value, partition=0)
+        finally:
+            await producer.stop()
+        found = []
+        async with asyncio.timeout(60), contextlib.aclosing(follow(monitor.kafka, shadowed)) as differences:
+            async for difference in differences:
+                found.append(difference)
+                if sum(each.what == "verdict" for each in found) == wanted:
+                    break
+        return found
+
+    whole = Shadow(hashlib.sha256(lines[0]).hexdigest(), msgspec.structs.replace(proposed, version=2))
+    before = whole.fold(lines[:cut])
+    expected = whole.fold(lines[cut:])
+    wanted = sum(each.what == "verdict" for each in expected)
+    assert wanted >= 2
+    found = asyncio.run(begun_and_followed())
+    assert found == expected[: len(found)] and not [each for each in before if each in found]
+    path = tmp_path / "proposed.toml"
+    path.write_text('[policy]\nrules_off = ["redirect"]\n', encoding="utf-8")
+    assert monitor.run("policy", "compare", "--proposed", str(path), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["entries"] == len(lines) and told["compared"]["no_longer_held"]["withdrawals"] == whole.result().no_longer_held.withdrawals
+    assert monitor.run("policy", "show", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
