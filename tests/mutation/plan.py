@@ -24,5 +24,26 @@ WORLDS: tuple[str, ...] = (
 )  # fmt: skip
 """Worlds, slow but thorough: asked only about what nobody else has noticed."""
 
-EQUIVALENT: frozenset[tuple[str, str]] = frozenset()
-"""Survivors that can't be told from the program: the source line, and what was done to it."""
+EQUIVALENT: frozenset[tuple[str, str]] = frozenset((
+    ("if terms.deductible_minor:", "condition 0 always True"),
+    ("if rest == 0:", "condition 0 always False"),
+    ("break", "continue and break swapped"),
+    ("if len(shares) == 1:", "condition 0 always False"),
+    ("if missing:", "condition 0 always True"),
+    ('self.base_currency = ""', "statement left out"),
+    ("freed.clear()", "statement left out"),
+    ("if terms.layer_id == layer_id:", "condition 0 always True"),
+    ("return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0", "and and or swapped"),
+    ("return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0", "operand 0 left out"),
+    ("return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0", "operand 1 left out"),
+    ("return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0", "operand 2 left out"),
+    ("if ledger.room(terms) == 0:", "condition 0 always False"),
+    ("break", "continue and break swapped"),
+    ("if ledger.room(terms, mark.incident_id) == 0:", "condition 0 always False"),
+    ("better = (after.uncarried_minor, after.uncovered_base_minor or 0) < (mark.uncarried_minor, mark.uncovered_base_minor or 0)", "Lt becomes LtE"),
+))  # fmt: skip
+"""Survivors that were looked at and can't be told from the program: the source line, and what was done to it.
+
+They cost time alone: a layer is asked that has nothing left, a mark is planned anew and keeps what it has, a share is divided that is alone, a deductible of
+nothing is passed; or they make a value that is set before it is read.
+"""

@@ -35,7 +35,7 @@ BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "su
 FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
 """Entries that can make or refute a finding."""
 LEFT_BY = {
-    "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "reopen": ("confirmed", "cleared"),
+    "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "release": ("suspected", "confirmed"), "reopen": ("confirmed", "cleared"),
 }  # fmt: skip
 """Stages in which a decision leaves none of the marks that it is about, if it could change them."""
 
@@ -84,6 +84,7 @@ class DecisionAuditor:
         self.proposed: str | None = None
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
+        self.snoozed: dict[str, int] = {}
         self.told: Counter[str] = Counter()
 
     # ---- what is known of a subject
@@ -217,6 +218,8 @@ class DecisionAuditor:
             assert stake <= self.above, "so much needs two"
         if what == "decided":
             self.done(command, value, before)
+            if command == "snooze":
+                self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
 
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
@@ -231,7 +234,9 @@ class DecisionAuditor:
             mark = self.marks[known["mark_id"]]
             if (command == "compensated" and known["base_amount"] is None) or (command == "reopen" and value["subject"] == "incident"):
                 continue
-            if command == "clear" and number(known["recovered_amount"]) + number(known["compensated_amount"]) > 0:
+            if command in ("clear", "release") and number(known["recovered_amount"]) + number(known["compensated_amount"]) > 0:
+                continue
+            if command == "release" and value["subject"] == "incident":  # of what left already nothing is released
                 continue
             assert mark["state"] not in LEFT_BY.get(command, ()), "a decision left something out"
             if command == "recovered":

@@ -71,6 +71,8 @@ class Played:
             name: mark["version"] for name, mark in world.people.marks.items()
         }
         assert world.auditor.improvable() == []
+        snoozed = {key: snooze.until_ms for key, snooze in state.snoozes.by_key.items() if snooze.until_ms > world.at_ms}
+        assert snoozed == {key: until_ms for key, until_ms in world.people.snoozed.items() if until_ms > world.at_ms}
         first = {waiting.event_id for waiting in state.approvals.by_content.values()}
         assert first == {waiting.event_id for waiting in world.people.waiting.values()}
 

@@ -371,3 +371,12 @@ def test_a_loss_of_one_unit_is_a_loss() -> None:
     assert told(done(marks.recover("m", 1))) == "partly_recovered 0 0"
     assert done(marks.revise("m", 2, NOW_MS)).stage == "partly_recovered"
     assert done(marks.revise("m", 1, NOW_MS)).stage == "partly_recovered"  # nothing of it was compensated
+
+
+def test_an_unpriced_loss_of_which_all_came_back_is_worth_nothing() -> None:
+    marks = made(price=None)
+    held(marks, 10)
+    done(marks.confirm("m"))
+    assert told(done(marks.recover("m", 4))) == "partly_recovered 6 None"
+    assert told(done(marks.recover("m", 6))) == "partly_recovered 0 0"
+    assert marks.unpriced == {}
