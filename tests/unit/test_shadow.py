@@ -166,6 +166,7 @@ def test_a_release_by_people_is_no_difference() -> None:
     assert story.engine.state.withdrawals.by_id["w"].verdict == "CLEAR"
     compared, _ = run(kept, msgspec.structs.replace(story.engine.state.policy, mode="enforce"))
     assert (compared.standing.verdicts["HOLD"], compared.verdicts_differ, compared.modes_differ) == (2, 0, 2)
+    assert (compared.standing.marks, compared.proposed.marks, compared.marks_differ) == (2, 2, 0), "one of them in two versions"
 
 
 def test_what_becomes_equal_again_is_told_and_no_longer_listed() -> None:
