@@ -4,7 +4,7 @@ Decides nothing and writes nothing: `monitor.shadow` folds and compares. Called 
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 from aiokafka import TopicPartition
 
+from detectors.registry import UnknownDetectorError
 from monitor.contracts.topics import JOURNAL
-from monitor.engine import Engine, Scope
+from monitor.engine import Engine, JournalRefusedError, Scope
 from monitor.policies import Changed, changes, digest, needs_approval, reconciled
 from monitor.policy import Policy
 from monitor.shadow import Proposed, Shadow, Terms, proposed_policy
@@ -152,6 +153,8 @@ def folded(fold: Callable[[], Result], engines: Callable[[], Sequence[Engine]]) 
         return fold()
     except (KeyboardInterrupt, SystemExit):
         raise
+    except (JournalRefusedError, UnknownDetectorError) as error:
+        raise RefusedError(f"The journal can't be folded here: {error}.") from error
     except BaseException as error:
         offset = next((engine.failing_offset for engine in engines() if engine.failing_offset is not None), None)
         where = "" if offset is None else f" at journal offset {offset}"
@@ -200,7 +203,7 @@ def _found(terms: Terms, name: str) -> Policy:
     raise RefusedError(f"No term of the journal proposes a policy with the hash {name}; the newest are {known}.")
 
 
-async def follow(kafka: Kafka, shadowed: Shadowed) -> AsyncIterator[Difference]:
+async def follow(kafka: Kafka, shadowed: Shadowed) -> AsyncGenerator[Difference, None]:
     """Go on with the live journal for ever: every difference as it comes. Raises RefusedError or KafkaError."""
     partition = TopicPartition(kafka.names.full(JOURNAL), 0)
     reader = kafka.reader(WAIT_MS)

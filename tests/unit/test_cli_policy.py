@@ -163,3 +163,27 @@ def test_wrong_usage_is_one_sentence(kept: Path, tmp_path: Path, arguments: tupl
     said = capsys.readouterr()
     assert said.err.startswith(sentence.format(**names)) and said.err.count("\n") == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "sentence"),
+    [
+        (b'{"kind":"tick","clock_ms":1,"term":"t"}', "The journal can't be folded here: the journal doesn't begin with a term"),
+        (entries.term("t", ENGINE_VERSION, policy(plug_ins=("nowhere",)), PARTITIONS, 1), "The journal can't be folded here: "),
+    ],
+)
+def test_a_journal_that_cant_be_folded_is_one_sentence(tmp_path: Path, first: bytes, sentence: str, capsys: Captured) -> None:
+    keep(tmp_path / "journal", [first])
+    assert run(["policy", "show", "--journal", str(tmp_path / "journal")]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(sentence) and said.err.count("\n") == 1
+
+
+def test_a_fold_that_fails_says_where(kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("monitor.events.Events.requested", fail)
+    assert run(["policy", "show", "--journal", str(kept)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("The fold fails at journal offset ") and said.endswith(": ZeroDivisionError: a bug; see `core quarantine`.\n")

@@ -166,6 +166,7 @@ def test_a_release_by_people_is_no_difference() -> None:
     assert story.engine.state.withdrawals.by_id["w"].verdict == "CLEAR"
     compared, _ = run(kept, msgspec.structs.replace(story.engine.state.policy, mode="enforce"))
     assert (compared.standing.verdicts["HOLD"], compared.verdicts_differ, compared.modes_differ) == (2, 0, 2)
+    assert (compared.standing.marks, compared.proposed.marks, compared.marks_differ) == (2, 2, 0), "one of them in two versions"
 
 
 def test_what_becomes_equal_again_is_told_and_no_longer_listed() -> None:
@@ -205,3 +206,15 @@ def test_changes_are_told_value_by_value() -> None:
         for each in changes(policy(), policy(version=9, thresholds=RARER, rule_modes={"redirect": "enforce"}))
     }
     assert told == {"thresholds.hold_p_value": ("0.00001", "0.02"), "rule_modes": ("{}", None), "rule_modes.redirect": (None, '"enforce"')}
+
+
+def test_rates_a_day_need_a_day() -> None:
+    story, kept = recorded()
+    redirected(story, "u")
+    short, _ = run(kept, story.engine.state.policy)
+    assert (short.standing.pages, short.standing.pages_per_day, short.standing.reviews_per_day) == (1, None, None)
+    story.now_ms += 4 * 86_400_000
+    redirected(story, "v")
+    long, _ = run(kept, msgspec.structs.replace(story.engine.state.policy, rules_off=("redirect",)))
+    assert (long.standing.pages, long.standing.pages_per_day, long.standing.reviews_per_day) == (2, 0.5, 0.5)
+    assert (long.proposed.pages, long.proposed.pages_per_day, long.proposed.reviews_per_day) == (0, 0.0, 0.0)
