@@ -235,10 +235,14 @@ class Ledger:
             self._use(part, incident_id, -1)
 
     def note_freed(self, before: tuple[Part, ...], after: tuple[Part, ...]) -> None:
-        """Layers that a mark has less of than before may carry something else now."""
+        """Layers that a mark has less of than before may carry something else now, and those of which it bears more of an event's deductible."""
         now = {part.layer_id: part.amount_minor for part in after}
         for part in before:
             if part.amount_minor > now.get(part.layer_id, 0):
+                self.freed[part.layer_id] = None
+        borne = {part.layer_id: part.deductible_minor for part in before}
+        for part in after:
+            if part.deductible_minor > borne.get(part.layer_id, 0):
                 self.freed[part.layer_id] = None
 
     def pay(self, parts: tuple[Part, ...]) -> None:

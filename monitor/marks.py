@@ -318,6 +318,8 @@ class Marks:
         self.ledger.hold(parts, after.incident_id)
         moved = before is not None and before.incident_id != after.incident_id
         self.ledger.note_freed(held, () if moved else parts)  # what an event leaves is free for it, even if another takes it
+        if moved:
+            self.ledger.note_freed((), parts)
         return self._replaced(before, replace(after, base_minor=base_minor, price=price, parts=parts))
 
     def _lessened(self, before: MarkState, after: MarkState) -> Change:
