@@ -65,11 +65,8 @@ class Commands:
         known = self.state.withdrawals.by_id.get(withdrawal_id)
         if known is None:
             return f"withdrawal {withdrawal_id} isn't known, or is forgotten"
-        marks, incident_id = self.state.marks, self.state.incidents.root(known.incident_id)
-        beside = () if incident_id is None else marks.of_incident(incident_id)
-        own = dict.fromkeys((f"withdrawal:{withdrawal_id}", *beside))
-        its = tuple(name for name in own if name in marks.by_id and marks.by_id[name].subject.withdrawal_id == withdrawal_id)
-        return Target(known.version, known.version, known.verdict, its, (withdrawal_id,))
+        marks = tuple(self.state.marks.of_withdrawal(withdrawal_id))
+        return Target(known.version, known.version, known.verdict, marks, (withdrawal_id,))
 
     def _incident(self, incident_id: str) -> Target | str:
         """Its withdrawals are those of its marks, and those that it names beside them."""

@@ -6,6 +6,7 @@ or why it is refused and then has changed nothing. Exact integers throughout, bu
 
 from collections.abc import Collection, Iterator
 from itertools import islice
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -29,6 +30,7 @@ class Marks:
         self.ledger = Ledger()
         self.by_id: dict[str, MarkState] = {}
         self.by_incident: dict[str, dict[str, None]] = {}
+        self.by_withdrawal: dict[str | None, dict[str, None]] = {}
         self.prices = Prices()
         self.sums: dict[str, AssetSums] = {}
         self.total = AssetSums()
@@ -63,6 +65,7 @@ class Marks:
         for mark in marks:
             self.by_id[mark.mark_id] = mark
             self.by_incident.setdefault(mark.incident_id, {})[mark.mark_id] = None
+            self.by_withdrawal.setdefault(mark.subject.withdrawal_id, {})[mark.mark_id] = None
         for mark_id in uncovered:
             self.uncovered.put(mark_id, group_of(self.by_id[mark_id]))
 
@@ -95,6 +98,10 @@ class Marks:
     def of_incident(self, incident_id: str) -> list[str]:
         """The marks of an incident, by name."""
         return sorted(self.by_incident.get(incident_id, ()))
+
+    def of_withdrawal(self, withdrawal_id: str) -> list[str]:
+        """The marks of a withdrawal, by name, whatever their incidents: it may be lost in more than one way."""
+        return sorted(self.by_withdrawal.get(withdrawal_id, ()))
 
     def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> Change | None:
         """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow; it stays with its incident."""
@@ -287,7 +294,8 @@ class Marks:
             self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
             self.stages[mark.stage] -= 1
             del self.by_id[mark.mark_id]
-            self._leave(mark)
+            _leave(self.by_incident, mark.incident_id, mark.mark_id)
+            _leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
         return len(gone)
 
     def _known(self, mark_id: str) -> MarkState | str:
@@ -352,11 +360,12 @@ class Marks:
         if before is not None:
             self._add(before, -1)
             self.stages[before.stage] -= 1
-            if before.incident_id != after.incident_id:
-                self._leave(before)
+            _leave(self.by_incident, before.incident_id, mark_id)
+            _leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
         self._add(after, 1)
         self.stages[after.stage] += 1
         self.by_incident.setdefault(after.incident_id, {})[mark_id] = None
+        self.by_withdrawal.setdefault(after.subject.withdrawal_id, {})[mark_id] = None
         if after.base_minor is None:
             self.unpriced[mark_id] = None
         else:
@@ -367,12 +376,6 @@ class Marks:
             self.uncovered.drop(mark_id)
         return Change(before, after)
 
-    def _leave(self, mark: MarkState) -> None:
-        members = self.by_incident[mark.incident_id]
-        del members[mark.mark_id]
-        if not members:
-            del self.by_incident[mark.incident_id]
-
     def _add(self, mark: MarkState, sign: int) -> None:
         amount, base, uncovered = mark.open_minor, mark.base_minor, mark.uncovered_base_minor
         for sums in (self.sums.setdefault(mark.subject.asset, AssetSums()), self.total):
@@ -382,6 +385,13 @@ class Marks:
             sums.uncovered_base_minor += sign * (uncovered or 0)
             sums.compensated_minor += sign * mark.compensated_minor
             sums.recovered_minor += sign * mark.recovered_minor
+
+
+def _leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
+    members = members_of[group]
+    del members[mark_id]
+    if not members:
+        del members_of[group]
 
 
 def group_of(mark: MarkState) -> Group:
