@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from monitor.contracts.base import Cause, Owner
+from monitor.contracts.base import Owner
 from monitor.findings import Subject
 from monitor.mark_state import Change, MarkState
 from monitor.marks import Marks
@@ -380,34 +380,3 @@ def test_an_unpriced_loss_of_which_all_came_back_is_worth_nothing() -> None:
     assert told(done(marks.recover("m", 4))) == "partly_recovered 6 None"
     assert told(done(marks.recover("m", 6))) == "partly_recovered 0 0"
     assert marks.unpriced == {}
-
-
-def test_who_bears_the_deductible_frees_the_others_of_its_event() -> None:
-    """Found by a seeded world: a small loss below the deductible stayed uncovered when a larger one had borne it."""
-
-    def insurance(*causes: Cause) -> tuple[Layer, ...]:
-        return (Layer("insurance", "JPY", kind="insurance", causes=causes, drawn="on_claim", limit_total="1000", deductible="67"),)
-
-    marks = Marks(policy(layers=insurance("system_failure")))
-    marks.set_price("XEM", "10", "test", NOW_MS)
-    held(marks, 2_300_000, "small")
-    assert marks.configure(policy(layers=insurance("unauthorized_access"))) == []
-    assert marks.settle() == []
-    assert told(marks.by_id["small"]) == "suspected 2300000 23 uncovered:23"
-    assert told(held(marks, 20_000_000, "large")) == "suspected 20000000 200 insurance:133 uncovered:67"
-    [change] = marks.settle()
-    assert told(change.after) == "suspected 2300000 23 insurance:23"
-
-
-def test_a_withdrawal_has_all_its_marks_whatever_their_incidents() -> None:
-    """Found by a seeded world: a decision about a withdrawal left out the mark that stood in another incident."""
-    marks = made(money=1_000)
-    held(marks, 1_000_000, "withdrawal:w", "i")
-    held(marks, 2_000_000, "withdrawal:w:t2", "j")
-    assert marks.of_withdrawal("w") == ["withdrawal:w", "withdrawal:w:t2"]
-    assert (marks.of_withdrawal("v"), marks.of_incident("i")) == ([], ["withdrawal:w"])
-    done(marks.move("withdrawal:w:t2", "i"))
-    assert (marks.of_withdrawal("w"), marks.of_incident("j")) == (marks.of_incident("i"), [])
-    done(marks.clear("withdrawal:w"))
-    assert marks.forget(1) == 1
-    assert marks.of_withdrawal("w") == marks.of_incident("i") == ["withdrawal:w:t2"]
