@@ -35,11 +35,6 @@ class Handling:
             return f"incident {incident_id} is {incident.stage.replace('_', ' ')}"
         return incident
 
-    def is_current(self, incident_id: str, seen_version: int) -> bool:
-        """Whether nobody has decided on it, and it wasn't merged or reopened, since that version: new findings alone don't count."""
-        incident = self.incidents.by_id.get(incident_id)
-        return incident is not None and incident.handled_version <= seen_version <= incident.version
-
     def acknowledge(self, incident_id: str, actor: str, now_ms: int) -> str | None:
         """Somebody is on it: its clock stops waiting for that."""
         incident = self.find(incident_id, "new")

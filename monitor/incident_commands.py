@@ -52,7 +52,7 @@ class IncidentCommands:
             return "a note has 1 to 1,024 characters"
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
-    def set_clock(self, decision: Feedback, target: Target) -> Step | str:
+    def set_clock(self, decision: Feedback, _: Target) -> Step | str:
         """When it was halted, or who was told when."""
         found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
         if isinstance(found, str):
@@ -62,7 +62,6 @@ class IncidentCommands:
         sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
         if isinstance(sheet, str):
             return sheet
-        del target
         return self._step(
             decision, lambda now_ms: self.handling.set_clock(decision.subject_id, name, at_ms, decision.actor, now_ms), f"{name} at {at_ms}"
         )

@@ -239,7 +239,10 @@ def when(at_ms: int | None) -> str:
     """A time for people: UTC, to the second."""
     if at_ms is None:
         return "-"
-    return dt.datetime.fromtimestamp(at_ms / 1_000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return dt.datetime.fromtimestamp(at_ms // 1_000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def grouped(amount: str) -> str:

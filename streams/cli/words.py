@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 from collections.abc import Iterable
 
+from streams import summary
 from streams.refusals import RefusedError
 
 EXACT = decimal.Context(prec=200)
@@ -35,10 +36,7 @@ def is_zero(amount: str | None) -> bool:
 
 def grouped(amount: str | None) -> str:
     """A decimal string with its thousands set apart; "?" where none is known."""
-    if amount is None:
-        return "?"
-    whole, point, fraction = amount.partition(".")
-    return f"{int(whole):,}{point}{fraction}"
+    return "?" if amount is None else summary.grouped(amount)
 
 
 def spaced(text: str) -> str:
@@ -48,12 +46,7 @@ def spaced(text: str) -> str:
 
 def moment(at_ms: int | None) -> str:
     """A time in UTC, to the second."""
-    if at_ms is None:
-        return ""
-    try:
-        return dt.datetime.fromtimestamp(at_ms // 1_000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return str(at_ms)
+    return "" if at_ms is None else summary.when(at_ms)
 
 
 def exact_moment(at_ms: int) -> str:
