@@ -3,7 +3,6 @@
 Decides nothing and writes nothing: `monitor.shadow` folds and compares. Called by the command line.
 """
 
-import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -250,17 +249,6 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
         changes=[] if proposal is None else changes(state.policy, proposal.policy),
         approved=[Approved(each.actor, each.expires_ms) for each in waiting if each.command == "change_policy" and each.expires_ms > now_ms],
     )
-
-
-def moment_ms(text: str) -> int:
-    """A time that a person gives, as 2026-11-25 or 2026-11-25T08:00Z (UTC where nothing else is said), in milliseconds. Raises RefusedError."""
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise RefusedError(f'A time is written as 2026-11-25 or 2026-11-25T08:00Z; not "{text}".') from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0, (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1))
 
 
 def answer(comparison: Comparison) -> Iterator[str]:

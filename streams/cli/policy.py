@@ -1,6 +1,7 @@
 """`policy`: which policy decides, which one waits, and what a proposed one would have decided otherwise."""
 
 import pathlib
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
 from streams.cli.printing import on_terminal, print_json, print_rows, say
+from streams.cli.words import read_moment
 from streams.refusals import RefusedError
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ def compare(
     """Fold the journal twice, as it was and under a proposed policy, and tell what the second decides otherwise; takes the memory of two cores."""
     from streams.replay_lines import FileRefusedError
     from streams.shadow import compare as compared_by
-    from streams.shadow import moment_ms
     from streams.terminal import shown_share
 
     if (proposed is None) == (sha is None):
@@ -58,7 +59,7 @@ def compare(
     if sha is not None and not sha.strip():
         raise RefusedError("--sha must be the hash of a proposed policy, or its beginning.")
     chosen = given(context)
-    since_ms = 0 if since is None else moment_ms(since)
+    since_ms = 0 if since is None else max(0, read_moment(since, round(time.time() * 1_000)))
     asked = sha if proposed is None else _policy_of(chosen, proposed)
 
     async def body() -> None:

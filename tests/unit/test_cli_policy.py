@@ -80,7 +80,7 @@ def test_since(kept: Path, tmp_path: Path, capsys: Captured) -> None:
     later = json.loads(capsys.readouterr().out)["compared"]
     assert later["from_ms"] >= 1_700_000_030_000 and 0 < later["withdrawals"] < 711
     assert run([*arguments, "yesterday"]) == 2
-    assert capsys.readouterr().err == 'A time is written as 2026-11-25 or 2026-11-25T08:00Z; not "yesterday".\n'
+    assert capsys.readouterr().err == 'A time is written as 2026-05-04T10:00:00Z, or now; not "yesterday".\n'
 
 
 def administered(directory: Path, approvals: tuple[str, ...]) -> tuple[Path, str]:
