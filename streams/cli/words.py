@@ -7,7 +7,6 @@ import datetime as dt
 import decimal
 from collections.abc import Iterable
 
-from streams import summary
 from streams.refusals import RefusedError
 
 EXACT = decimal.Context(prec=200)
@@ -36,6 +35,8 @@ def is_zero(amount: str | None) -> bool:
 
 def grouped(amount: str | None) -> str:
     """A decimal string with its thousands set apart; "?" where none is known."""
+    from streams import summary  # help must wait for no library
+
     return "?" if amount is None else summary.grouped(amount)
 
 
@@ -46,6 +47,8 @@ def spaced(text: str) -> str:
 
 def moment(at_ms: int | None) -> str:
     """A time in UTC, to the second."""
+    from streams import summary
+
     return "" if at_ms is None else summary.when(at_ms)
 
 
