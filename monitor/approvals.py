@@ -1,33 +1,33 @@
-"""Four eyes: decisions that wait for a second, different person, and until when.
+"""Four eyes: decisions that wait for a second, different person, who names the one that is approved; and until when.
 
-Pure state; who may decide, and what needs a second person, is judged by `monitor.decided`, the only caller. Bounded: beyond the limit nothing
-new is taken, so that a flood of first approvals can't push out one that waits.
+Pure state; who may decide, and what needs a second person, is judged by `monitor.decided`, the only caller. Bounded: beyond the limits nothing
+new waits, so that a flood of first approvals can't push out one that waits; and no person, and no subject, takes more than a share of the table.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import msgspec
 
-from monitor.contracts.feedback import Feedback
+from monitor.contracts.feedback import Command, Feedback
+
+SHARE = 8
+"""One person's, and one subject's, share of the table is an eighth, and one person's of a subject's: who fills it blocks nobody else."""
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """One decision by its first person; `version` is the subject's when it was made."""
+    """One decision by its first person; `version` is the one of its subject that the person saw, `content` what is decided, to the letter.
+
+    `person` is the key that signed it.
+    """
 
     subject_id: str
-    command: str
+    command: Command
     actor: str
+    person: str
     event_id: str
+    content: str
     version: int
     expires_ms: int
-    told: bool = False
-
-
-class Approved(msgspec.Struct, frozen=True):
-    """The second person agrees with the first."""
-
-    first_actor: str
-    first_event_id: str
 
 
 def content(decision: Feedback) -> str:
@@ -38,53 +38,44 @@ def content(decision: Feedback) -> str:
 
 
 class Approvals:
-    """Approval decisions by what they say."""
+    """What waits, by the event id of the decision."""
 
     def __init__(self) -> None:
-        self.by_content: dict[str, Approval] = {}
+        self.by_event: dict[str, Approval] = {}
 
-    def ask(self, decision: Feedback, seen: tuple[int, int], now_ms: int, within_ms: int, limit: int) -> Approved | Approval | str:
-        """Take one person's decision on a subject of which the versions `seen` (from, to) say the same to a person.
+    def full(self, decision: Feedback, limit: int) -> str | None:
+        """Why no further decision by that person on that subject can wait; None if it can."""
+        share = max(1, limit // SHARE)
+        own = {each.event_id for each in self.by_event.values() if each.actor == decision.actor}
+        about = {each.event_id for each in self.by_event.values() if each.subject_id == decision.subject_id}
+        by, of = f" by {decision.actor}", f" about {decision.subject_id}"
+        limits = (
+            (len(self.by_event), limit, ""),
+            (len(own), share, by),
+            (len(about), share, of),
+            (len(own & about), max(1, share // SHARE), by + of),
+        )
+        return next((f"{most} decisions{whose} wait for a second person already" for number, most, whose in limits if number >= most), None)
 
-        Returns
-        -------
-        Approved if a second person agrees in time with what the first saw, the decision as it waits, or why it is refused.
-        """
-        key = content(decision)
-        known = self.by_content.get(key)
-        if known is not None and known.actor != decision.actor:
-            if known.expires_ms > now_ms or known.told:  # what has expired and wasn't told stays until it is
-                del self.by_content[key]
-            if known.expires_ms <= now_ms:
-                return f"the approval by {known.actor} expired {(now_ms - known.expires_ms) // 1_000} s before: it must be asked for again"
-            if seen[0] <= known.version <= seen[1]:
-                return Approved(known.actor, known.event_id)
-            return f"{known.actor} approved it on version {known.version}, the present one is {seen[1]}: it must be asked for again"
-        if known is None and len(self.by_content) >= limit:
-            return f"{limit} decisions wait for a second person already"
-        waiting = Approval(decision.subject_id, decision.command, decision.actor, decision.event_id, seen[1], now_ms + within_ms)
-        self.by_content.pop(key, None)
-        self.by_content[key] = waiting
-        return waiting
+    def wait(self, decision: Feedback, person: str, version: int, expires_ms: int) -> None:
+        """A decision waits for a second person."""
+        self.by_event[decision.event_id] = Approval(
+            decision.subject_id, decision.command, decision.actor, person, decision.event_id, content(decision), version, expires_ms
+        )  # fmt: skip
 
-    def stamp(self, decision: Feedback, version: int) -> None:
-        """That a decision waits has made a version of its subject: it waits on that one."""
-        key = content(decision)
-        self.by_content[key] = msgspec.structs.replace(self.by_content[key], version=version)
+    def alike(self, decision: Feedback) -> Approval | None:
+        """The newest decision of another that waits and says the same."""
+        said = content(decision)
+        found = [each for each in self.by_event.values() if each.content == said and each.actor != decision.actor]
+        return found[-1] if found else None
 
     def waits(self, subject_id: str, command: str) -> bool:
-        """Whether a first person's decision of that kind still waits."""
-        return any(each.subject_id == subject_id and each.command == command and not each.told for each in self.by_content.values())
+        """Whether a first person's decision of that kind waits."""
+        return any(each.subject_id == subject_id and each.command == command for each in self.by_event.values())
 
-    def expired(self, now_ms: int) -> Iterator[Approval]:
-        """Those that have expired since they were last asked about, each told once; they are kept for the second person who comes too late."""
-        for key, waiting in list(self.by_content.items()):
-            if waiting.told and now_ms - waiting.expires_ms > KEPT_MS:
-                del self.by_content[key]
-            elif not waiting.told and waiting.expires_ms <= now_ms:
-                self.by_content[key] = msgspec.structs.replace(waiting, told=True)
-                yield waiting
-
-
-KEPT_MS = 86_400_000
-"""How long after its end a decision is remembered as expired."""
+    def take(self, fits: Callable[[Approval], bool]) -> list[Approval]:
+        """Those that fit wait no longer."""
+        taken = [each for each in self.by_event.values() if fits(each)]
+        for each in taken:
+            del self.by_event[each.event_id]
+        return taken

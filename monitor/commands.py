@@ -47,7 +47,7 @@ class Commands:
         """What the decision is about as it stands, or why it can't be decided about."""
         state, subject_id = self.state, decision.subject_id
         if decision.subject == "incident":
-            return self._incident(subject_id)
+            return self._incident(subject_id, decision.seen_version)
         if decision.subject == "withdrawal":
             return self._withdrawal(subject_id)
         if decision.subject == "mark":
@@ -65,19 +65,26 @@ class Commands:
         known = self.state.withdrawals.by_id.get(withdrawal_id)
         if known is None:
             return f"withdrawal {withdrawal_id} isn't known, or is forgotten"
-        marks = tuple(self.state.marks.of_withdrawal(withdrawal_id))
-        return Target(known.version, known.version, known.verdict, marks, (withdrawal_id,))
+        marks = self.state.marks
+        names = tuple(marks.of_withdrawal(withdrawal_id))
+        version = known.version + sum(marks.by_id[mark_id].version for mark_id in names)
+        return Target(version, version, f"{known.verdict}, {len(names)} mark(s)", names, (withdrawal_id,))
 
-    def _incident(self, incident_id: str) -> Target | str:
-        """Its withdrawals are those of its marks, and those that it names beside them."""
+    def _incident(self, incident_id: str, seen_version: int) -> Target | str:
+        """Its marks that stand unchanged since the version that was seen; their withdrawals, and those that it names beside them, if so do they."""
         state = self.state
         incident = state.incidents.by_id.get(incident_id)
         if incident is None:
             return f"incident {incident_id} isn't known, or is forgotten"
         if incident.merged_into is not None:
             return f"incident {incident_id} is part of incident {incident.merged_into}: decide on that"
-        marks = tuple(state.marks.of_incident(incident_id))
-        named = (state.marks.by_id[mark_id].subject.withdrawal_id for mark_id in marks)
-        withdrawals = dict.fromkeys((*(name for name in named if name is not None), *incident.withdrawals))
-        told = f"{incident.stage.replace('_', ' ')}, {len(marks)} mark(s)"
-        return Target(incident.version, incident.handled_version, told, marks, tuple(withdrawals), incident)
+        marks = [state.marks.by_id[mark_id] for mark_id in state.marks.of_incident(incident_id)]
+        covered = tuple(mark.mark_id for mark in marks if mark.told_in <= seen_version)
+        withdrawals = {mark.subject.withdrawal_id: mark.told_in for mark in marks if mark.subject.withdrawal_id is not None} | incident.withdrawals
+        for mark in marks:
+            if mark.told_in > seen_version and mark.subject.withdrawal_id is not None:
+                withdrawals.pop(mark.subject.withdrawal_id, None)
+        return Target(
+            incident.version, incident.handled_version, f"{incident.stage.replace('_', ' ')}, {len(marks)} mark(s)", covered,
+            tuple(name for name, told_in in withdrawals.items() if told_in <= seen_version), incident, len(marks) - len(covered),
+        )  # fmt: skip

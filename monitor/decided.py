@@ -1,16 +1,20 @@
 """People's decisions on the `feedback` topic: who decided it is checked first, then what it is about; a refusal is said and changes nothing.
 
-The order of the checks is the order of this file: actor, signature, role, subject, command, the version that the person saw, a second person.
+The order of the checks: actor, signature, journal, whether it is new, role, subject, command, the version that the person saw, a second person.
 After the last nothing can fail. What each command does stands in `monitor.commands`. Called by `monitor.events`.
 """
 
-from monitor.approvals import Approved
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.approvals import Approval, content
 from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
-from monitor.plans import Step, Target
+from monitor.plans import Step
 from monitor.policies import Proposal, differences, digest, needs_approval, next_version, reconciled
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
@@ -27,6 +31,17 @@ def may(policy: Policy, actor: Actor, command: Command) -> bool:
     return any(role in policy.roles and command in policy.roles[role].commands for role in actor.roles)
 
 
+OF_MARKS: frozenset[Command] = frozenset(("confirm", "clear", "release", "change_cause", "change_owner", "compensated"))
+"""Commands that about an incident are about its marks: those that stand as the person saw them; how many are left is said."""
+
+
+class Planned(NamedTuple):
+    """What a decision would do, and in words what it leaves."""
+
+    step: Step
+    left: str
+
+
 class Decided:
     """The handler of feedback, bound to one state."""
 
@@ -38,54 +53,142 @@ class Decided:
     def take(self, decision: Feedback) -> None:
         """Take a decision, and say what came of it: decided, awaiting a second person, or refused."""
         told = f"{decision.command} of {decision.subject} {decision.subject_id} by {decision.actor}"
-        why = self._refused(decision)
-        if why is not None:
+        planned = self._refused(decision) or self._planned(decision)
+        if isinstance(planned, str):
+            self._say("refused", decision, f"{told} changes nothing: {planned}")
+        elif decision.approves is not None:
+            self._second(decision, decision.approves, planned, told)
+        elif self._needs_second(decision, planned.step):
+            self._first(decision, planned.step, told)
+        else:
+            self._say("decided", decision, f"{told}: {planned.step.do((decision.actor,))}{planned.left}: {decision.reason}")
+            self._after(decision)
+
+    def _first(self, decision: Feedback, step: Step, told: str) -> None:
+        """It waits for a second person, who will approve what stands as the first saw it."""
+        state = self.state
+        approvals, four_eyes, now_ms = state.approvals, state.policy.four_eyes, state.clock.now_ms
+        if approvals.full(decision, state.policy.limits.approvals) is not None:
+            self.look()  # what has expired since the last Tick makes room
+        full = approvals.full(decision, state.policy.limits.approvals)
+        if full is not None:
+            self._say("refused", decision, f"{told} changes nothing: {full}")
+            return
+        alike = approvals.alike(decision)
+        version = decision.seen_version if step.wait is None else step.wait(decision.actor)
+        approvals.wait(decision, self._person(decision.actor), version, now_ms + four_eyes.within_ms)
+        beside = "" if alike is None else f"; {alike.event_id} by {alike.actor} says the same and waits too: only what names it approves it"
+        self._say(
+            "awaits-second", decision, f"{told} waits {four_eyes.within_ms // 60_000} min for a second person{beside}: {decision.reason}"
+        )  # fmt: skip
+
+    def _second(self, decision: Feedback, event_id: str, planned: Planned, told: str) -> None:
+        """A second person approves what the first decided: what both saw, and stands unchanged since."""
+        approvals, first = self.state.approvals, self.state.approvals.by_event.get(event_id)
+        why: str | None = None
+        if first is None or first.expires_ms <= self.state.clock.now_ms:
+            why = f"no decision {event_id} waits for a second person: it is decided, void or expired, or never came"
+        elif first.content != content(decision):
+            why = f"{event_id} by {first.actor} says something else"
+        elif first.actor == decision.actor or first.person == self._person(decision.actor):
+            why = "the second must be another person than the first"
+        if first is None or why is not None:
             self._say("refused", decision, f"{told} changes nothing: {why}")
             return
-        target = self.commands.target(decision)
-        step = target if isinstance(target, str) else self._planned(decision, target)
-        if isinstance(target, str) or isinstance(step, str):
-            self._say("refused", decision, f"{told} changes nothing: {step}")
+        unfit = self._unfit(first)
+        if unfit is None and decision.seen_version > first.version:
+            replanned = self._planned(msgspec.structs.replace(decision, seen_version=first.version))
+            if isinstance(replanned, str):
+                unfit = replanned
+            else:
+                planned = replanned
+        approvals.take(lambda each: each.event_id == event_id)
+        if unfit is not None:
+            self._void(first, f"what {first.actor} approved on version {first.version} counts no more: {unfit}")
+            why = f"what {first.actor} approved on version {first.version} counts no more: it must be asked for again ({unfit})"
+            self._say("refused", decision, f"{told} changes nothing: {why}")
             return
-        if not self._needs_second(decision, step):
-            self._say("decided", decision, f"{told}: {step.do((decision.actor,))}: {decision.reason}")
-            return
+        done = planned.step.do((first.actor, decision.actor))
+        self._say("decided", decision, f"{told}, approved by {first.actor} first: {done}{planned.left}: {decision.reason}", first.actor)
+        self._after(decision)
+
+    def _after(self, decision: Feedback) -> None:
+        if decision.command == "change_policy":
+            self._policy_changed()
+
+    def _policy_changed(self) -> None:
+        """Under another policy an approval counts only if its person still may, with the same key."""
+        for first in self.state.approvals.take(lambda each: self._unfit(each) is not None):
+            self._void(first, f"{first.command} of {first.subject_id} by {first.actor} waits no longer: {self._unfit(first)}")
+
+    def _unfit(self, first: Approval) -> str | None:
+        """Why the word of a first person no longer counts; None if it does."""
         policy = self.state.policy
-        asked = self.state.approvals.ask(
-            decision, (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
+        actor = policy.actors.get(first.actor)
+        if actor is None or self._person(first.actor) != first.person:
+            return f"the policy has no such key of {first.actor} any more"
+        return None if may(policy, actor, first.command) else f"{first.actor} may no longer decide it"
+
+    def _void(self, first: Approval, detail: str) -> None:
+        """Say that what waited waits no longer. Of a closing the incident is told."""
+        self._end("void", first, detail)
+        self._closing_ended(first, f"what {first.actor} approved counts no more")
+
+    def _end(self, what: AuditKind, first: Approval, detail: str) -> None:
+        outcomes = self.state.totals.decisions
+        outcomes[what] = outcomes.get(what, 0) + 1
+        self.decisions.audit(
+            Audit(
+                decided_at_ms=self.state.clock.now_ms, what=what, subject_id=first.subject_id, event_id=first.event_id, actors=(first.actor,),
+                detail=detail,
+            )
         )  # fmt: skip
-        if isinstance(asked, str):
-            self._say("refused", decision, f"{told} changes nothing: {asked}")
-        elif isinstance(asked, Approved):
-            done = step.do((asked.first_actor, decision.actor))
-            self._say("decided", decision, f"{told}, approved by {asked.first_actor} first: {done}: {decision.reason}", asked.first_actor)
-        else:
-            if step.wait is not None:
-                self.state.approvals.stamp(decision, step.wait(decision.actor))
-            minutes = policy.four_eyes.within_ms // 60_000
-            self._say("awaits-second", decision, f"{told} waits {minutes} min for a second person: {decision.reason}")
+
+    def _closing_ended(self, first: Approval, why: str) -> None:
+        if first.command == "close" and not self.state.approvals.waits(first.subject_id, "close"):
+            self.commands.incidents.stay_open(first.subject_id, why)
+
+    def _person(self, name: str) -> str:
+        """Who somebody is: the key, however it is spelled."""
+        actor = self.state.policy.actors.get(name)
+        key = None if actor is None else public_key(actor.public_key)
+        return "" if key is None else key.hex()
 
     def _refused(self, decision: Feedback) -> str | None:
-        policy = self.state.policy
+        """Whose it is, whether it is meant for this monitor and new, and whether its actor may; from there on it is taken, whatever becomes of it."""
+        state, policy = self.state, self.state.policy
         actor = policy.actors.get(decision.actor)
         key = None if actor is None else public_key(actor.public_key)
         if actor is None or key is None:
             return "the policy has no key to check its signature with"
         if not is_signed(decision, key):
             return "it isn't signed with that person's key"
+        if decision.journal_id != state.journal_id:
+            return f"it was signed for another journal, {decision.journal_id}: this is {state.journal_id}"
+        used = state.decision_ids.take(decision, state.clock.now_ms, policy.decision_valid_ms, policy.limits.decision_ids)
+        if used is not None:
+            return used
         if not may(policy, actor, decision.command):
             roles = ", ".join(actor.roles) or "none"
             return "a machine may not decide it" if actor.machine else f"none of that person's roles may decide it ({roles})"
         return None
 
-    def _planned(self, decision: Feedback, target: Target) -> Step | str:
+    def _planned(self, decision: Feedback) -> Planned | str:
+        """What it would do to what its actor saw, or why it can't be done."""
+        target = self.commands.target(decision)
+        if isinstance(target, str):
+            return target
         plans = self.commands.plans[decision.command]
         plan = plans.get(decision.subject)
         if plan is None:
             return f"it is decided about {' or '.join(plans)}, not about {decision.subject}"
         if not target.material <= decision.seen_version <= target.version:
             return f"it was made on version {decision.seen_version}, the present one is {target.version} ({target.told})"
-        return plan(decision, target)
+        step = plan(decision, target)
+        left = ""
+        if target.left and decision.command in OF_MARKS:
+            left = f"; {target.left} mark(s) that came or changed since version {decision.seen_version} are left"
+        return f"{step}{left}" if isinstance(step, str) else Planned(step, left)
 
     def _needs_second(self, decision: Feedback, step: Step) -> bool:
         policy = self.state.policy
@@ -117,6 +220,7 @@ class Decided:
                 self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
             else:
                 refused += state.configure(next_version(state.policy, policy))
+                self._policy_changed()
                 self._policy(
                     "policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}"
                 )
@@ -128,15 +232,8 @@ class Decided:
 
     def look(self) -> None:
         """On a Tick: say which decisions nobody seconded in time."""
-        outcomes = self.state.totals.decisions
-        for waiting in self.state.approvals.expired(self.state.clock.now_ms):
-            outcomes["expired"] = outcomes.get("expired", 0) + 1
+        now_ms = self.state.clock.now_ms
+        for waiting in self.state.approvals.take(lambda each: each.expires_ms <= now_ms):
             detail = f"{waiting.command} of {waiting.subject_id} by {waiting.actor} found no second person in time and changes nothing"
-            self.decisions.audit(
-                Audit(
-                    decided_at_ms=self.state.clock.now_ms, what="expired", subject_id=waiting.subject_id, event_id=waiting.event_id,
-                    actors=(waiting.actor,), detail=detail,
-                )
-            )  # fmt: skip
-            if waiting.command == "close" and not self.state.approvals.waits(waiting.subject_id, "close"):
-                self.commands.incidents.stay_open(waiting.subject_id, f"{waiting.actor} found no second person in time")
+            self._end("expired", waiting, detail)
+            self._closing_ended(waiting, f"{waiting.actor} found no second person in time")

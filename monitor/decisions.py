@@ -84,6 +84,22 @@ class Decisions:
 
         `at_ms` is the time of the event that caused it.
         """
+        self._look_again(withdrawal_id, known)
+        return self._verdict(withdrawal_id, known, kind, reasons, at_ms, p_value, review)
+
+    def _look_again(self, withdrawal_id: str, known: Known) -> None:
+        """Something is found out about a withdrawal: who saw its incidents before doesn't know, and decides about the others."""
+        state = self.state
+        for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):
+            state.marks.look_again(mark_id)
+            state.incidents.look_again(state.marks.by_id[mark_id].incident_id, withdrawal_id)
+        if known.incident_id is not None:
+            state.incidents.look_again(state.incidents.root(known.incident_id) or known.incident_id, withdrawal_id)
+
+    def _verdict(
+        self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], at_ms: int, p_value: float | None = None,
+        review: ReviewTold | None = None,
+    ) -> Known:  # fmt: skip
         state = self.state
         now_ms = state.clock.now_ms
         if RANK[kind] < RANK[known.verdict]:
@@ -291,6 +307,7 @@ class Decisions:
 
         Findings of detectors alone are reviewed as the opinion on it says; any other is severe.
         """
+        self._look_again(withdrawal_id, known)
         incident_id = known.incident_id
         for finding in findings:
             incident_id = self.finding(finding) or incident_id
@@ -299,7 +316,7 @@ class Decisions:
         review: ReviewTold | None = "severe"
         if opinion is not None and all(rule_of(finding.rule).statistical for finding in findings):
             review = opinion.review
-        return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
+        return self._verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
 
     def over_budget(self, withdrawal_id: str, opinion: Opinion) -> None:
         """Nobody is asked for a review of a withdrawal that is odd: say its rank, and that the budget is spent."""

@@ -53,6 +53,8 @@ SOURCED = frozenset(KINDS)
 ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
 """What these tell is gathered with the requests after them, or learnt before those are scored, so it must have had its effect before. Account events only leave a fact that
 nothing else reads: it is taken in the first pass, and cuts nothing."""
+OWN_IDS: frozenset[type] = frozenset((RejectedEntry, FeedbackEntry))
+"""Rejections have no id; people's decisions have a table of their own, in which nobody's traffic takes or pushes out an id (`monitor.decision_ids`)."""
 _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
@@ -125,6 +127,7 @@ class Engine:
 
     def _install(self, state: State) -> None:
         self._state = state
+        state.journal_id = self.journal_id
         self.decisions = Decisions(state, self.outbox)
         self.events = Events(state, self.decisions)
         self.own = OwnEntries(state, self.decisions, self.events)
@@ -210,7 +213,7 @@ class Engine:
             self.outbox.at(offset)
             self._quarantined(entry, scope)
             return False
-        seen = NEW if kind is RejectedEntry else state.event_ids.see(entry.event)
+        seen = NEW if kind in OWN_IDS else state.event_ids.see(entry.event)
         if seen is REPEAT:
             return False
         if kind is WithdrawalEntry:

@@ -13,10 +13,10 @@ from monitor.prices import PriceStanding
 
 SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
-DecisionOutcome = Literal["decided", "awaits-second", "refused", "expired"]
+DecisionOutcome = Literal["decided", "awaits-second", "refused", "expired", "void"]
 TABLES = (
     "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "incident_key", "incident_name", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
-    "approval", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
+    "approval", "decision_id", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
     "provider_registry", "provider_doubted", "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt", "audit_block",
@@ -139,7 +139,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     reviews_left: float = 0.0
     """Reviews that can be asked for at once before the budget is spent."""
     decisions: dict[str, int] = {}
-    """People's decisions by outcome: decided, awaits-second, refused, expired."""
+    """People's decisions by outcome: decided, awaits-second, refused, expired, void."""
     findings_snoozed: int = 0
     """Findings that nobody was told of because their rule is snoozed for what they are about."""
     pages_over_budget: int = 0

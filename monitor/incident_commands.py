@@ -73,6 +73,8 @@ class IncidentCommands:
             return found
         if outcome not in OUTCOMES:
             return f"the argument must be one of {', '.join(OUTCOMES)}"
+        if decision.seen_version < found.grown_version:
+            return f"a mark of it came or grew since version {decision.seen_version}, the present one is {found.version}"
 
         def propose(actor: str) -> int:
             if found.stage != "pending_closure":

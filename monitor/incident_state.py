@@ -29,7 +29,10 @@ PLACES = ("wallet", "provider", "address")
 
 
 class IncidentState(msgspec.Struct):
-    """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units."""
+    """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
+
+    `grown_version` tells, or will tell, the newest loss or growth of one; a withdrawal's number the newest that was found out about it.
+    """
 
     incident_id: str
     ordinal: int
@@ -49,11 +52,12 @@ class IncidentState(msgspec.Struct):
     absorbed: dict[str, None] = {}
     version: int = 0
     handled_version: int = 0
+    grown_version: int = 0
     findings: int = 0
     rules: list[str] = []
     keys: list[str] = []
     places: dict[str, list[str]] = {}
-    withdrawals: dict[str, None] = {}
+    withdrawals: dict[str, int] = {}
     accounts: dict[str, None] = {}
     timeline: list[Happened] = []
     missed: list[ClockTarget] = []
@@ -85,6 +89,11 @@ class IncidentState(msgspec.Struct):
         """What its clock sheet still waits for."""
         return open_targets(self.clock, targets, self.missed, at_stake=self.at_stake) if self.is_open else ()
 
+    @property
+    def telling(self) -> int:
+        """The version that will tell what changes now."""
+        return self.version + 1
+
     def happened(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
         """Put a line into the timeline."""
         self.timeline.append(Happened(at_ms, what, detail, actor))
@@ -93,7 +102,7 @@ class IncidentState(msgspec.Struct):
     def handled(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
         """A line that changes how it is handled: who decided on an earlier version must look again."""
         self.happened(at_ms, what, detail, actor)
-        self.handled_version = self.version + 1
+        self.handled_version = self.telling
 
     def trim(self) -> None:
         """Keep the timeline bounded."""

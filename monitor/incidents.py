@@ -55,6 +55,11 @@ class Standing(NamedTuple):
     uncovered_minor: int
 
 
+def exceeds(after: Standing, before: Standing) -> bool:
+    """Whether a mark counts for more than it did, in number, units or value."""
+    return after.number > before.number or after.amount_minor > before.amount_minor or (after.base_minor or 0) > (before.base_minor or 0)
+
+
 class Incidents:
     """Incidents by id, and by the keys that tie findings together. `names` and `due_ms` follow from the rest."""
 
@@ -87,6 +92,19 @@ class Incidents:
         """The incident that goes on in the place of one that was merged."""
         incident = self.by_id.get(incident_id or "")
         return incident_id if incident is None or incident.merged_into is None else incident.merged_into
+
+    def tells(self, incident_id: str) -> int:
+        """The version of an incident that will tell what changes now."""
+        incident = self.by_id.get(incident_id)
+        return 0 if incident is None else incident.telling
+
+    def look_again(self, incident_id: str, withdrawal_id: str | None = None) -> None:
+        """Something was found out about a withdrawal that may be among its own: its next version tells so."""
+        incident = self.by_id.get(incident_id)
+        if incident is not None:
+            self.dirty[incident_id] = None
+            if withdrawal_id in incident.withdrawals:
+                incident.withdrawals[withdrawal_id] = incident.telling
 
     def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str, limits: Limits, marked_in: str | None = None) -> Joined:
         """Put a finding into the open incident that it is tied to, into a closed one that it is a late fact of, or into a new one.
@@ -177,7 +195,7 @@ class Incidents:
         incident.follows = incident.follows or other.follows
         incident.findings += other.findings
         before = sum(len(names) for one in (incident, other) for names in (one.withdrawals, one.accounts))
-        incident.withdrawals |= other.withdrawals
+        incident.withdrawals |= dict.fromkeys(other.withdrawals, incident.telling)
         incident.accounts |= other.accounts
         self.names += len(incident.withdrawals) + len(incident.accounts) - before
         other.withdrawals, other.accounts = {}, {}
@@ -214,10 +232,13 @@ class Incidents:
         subject = finding.subject
         if subject is None:
             return
-        for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
-            if name is not None and name not in names and self.names < names_max:
-                names[name] = None
-                self.names += 1
+        withdrawal_id, account_id = subject.withdrawal_id, subject.account_id
+        if withdrawal_id is not None and (withdrawal_id in incident.withdrawals or self.names < names_max):
+            self.names += withdrawal_id not in incident.withdrawals
+            incident.withdrawals[withdrawal_id] = incident.telling
+        if account_id is not None and account_id not in incident.accounts and self.names < names_max:
+            incident.accounts[account_id] = None
+            self.names += 1
         if subject.provider_id is not None:
             incident.place("provider", subject.provider_id)
 
@@ -230,9 +251,13 @@ class Incidents:
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
                 self._add(incident, standing, sign)
-        grown = after is not None and (before is None or after.number > before.number or (after.base_minor or 0) > (before.base_minor or 0))
-        if incident.stage == "closed" and grown:
-            self.reopen(incident, now_ms, f"its mark {mark_id} grew")
+        if after is not None and after.number and (before is None or exceeds(after, before)):
+            incident.grown_version = incident.telling
+            if incident.stage == "closed":
+                self.reopen(incident, now_ms, f"its mark {mark_id} grew")
+            elif incident.stage == "pending_closure":  # nobody proposed to close what it is now
+                incident.stage, incident.outcome = "investigating", None
+                incident.handled(now_ms, "closure_withdrawn", f"its mark {mark_id} came or grew")
         if incident.marked_base_minor >= self.page_base_minor:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":

@@ -1,6 +1,6 @@
 """What is known of one mark, what an operation did to it, and sums over marks. Values only; what changes them is in `monitor.marks`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ from monitor.findings import Subject
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
 from monitor.prices import PriceState
+from monitor.uncovered import Group
 
 LN2 = 0.6931471805599453
 MINUTE_MS = 60_000
@@ -23,7 +24,8 @@ class MarkState(msgspec.Struct, frozen=True):
     """The current version of one mark. `subject.amount_minor` is the whole loss; values are of the price that the mark was made at.
 
     What is open (still to be compensated) is held in `parts`; a rest that no price is known for is in none. `paid` and `returned` are what layers
-    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer.
+    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer. `told_in` is the version of
+    its incident that tells, or will tell, its newest change: what a person who saw an older one can't have known. What carries it isn't a change in this sense.
     """
 
     subject: Subject
@@ -40,6 +42,7 @@ class MarkState(msgspec.Struct, frozen=True):
     paid: tuple[Part, ...] = ()
     returned: tuple[Part, ...] = ()
     by_people: bool = False
+    told_in: int = 0
 
     @property
     def mark_id(self) -> str:
@@ -73,6 +76,19 @@ class MarkState(msgspec.Struct, frozen=True):
     def uncarried_minor(self) -> int:
         """The units that no layer carries."""
         return self.open_minor - sum(part.asset_minor for part in self.parts if part.layer_id != UNCOVERED)
+
+
+def group_of(mark: MarkState) -> Group:
+    """The group in which a mark waits while it is uncovered."""
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
+
+
+def leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
+    """A mark leaves its group in an index; an empty group isn't kept."""
+    members = members_of[group]
+    del members[mark_id]
+    if not members:
+        del members_of[group]
 
 
 class Change(NamedTuple):

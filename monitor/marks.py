@@ -4,9 +4,8 @@ A mark has versions and is never forgotten while it stands; one loss (`mark_id`)
 or why it is refused and then has changed nothing. Exact integers throughout, but for the drain rate. Called by `monitor.decisions`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -17,7 +16,7 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, told
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, group_of, leave, told
 from monitor.policy import Layer, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
 from monitor.uncovered import Group, Uncovered
@@ -39,6 +38,7 @@ class Marks:
         self.drain = Drain()
         self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
         self.layers: tuple[Layer, ...] = ()
+        self.tells: Callable[[str], int] = lambda _: 0
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
@@ -281,8 +281,8 @@ class Marks:
             if better:
                 ledger.note_freed(mark.parts, after.parts)
                 changes.append(Change(mark, after))
-        for change in changes:  # only now: the index mustn't change while it is read
-            self._replaced(*change)
+        for before, after in changes:  # only now: the index mustn't change while it is read
+            self._stand(before, after)
         return changes
 
     def forget(self, limit: int) -> int:
@@ -295,8 +295,8 @@ class Marks:
             self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
             self.stages[mark.stage] -= 1
             del self.by_id[mark.mark_id]
-            _leave(self.by_incident, mark.incident_id, mark.mark_id)
-            _leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+            leave(self.by_incident, mark.incident_id, mark.mark_id)
+            leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
         return len(gone)
 
     def _known(self, mark_id: str) -> MarkState | str:
@@ -354,15 +354,24 @@ class Marks:
         self.ledger.note_freed(taken, ())
         return replace(after, returned=joined(before.returned, taken))
 
+    def look_again(self, mark_id: str) -> None:
+        """Something was found out about its withdrawal: who saw it before must look again."""
+        mark = self.by_id[mark_id]
+        self.by_id[mark_id] = replace(mark, told_in=self.tells(mark.incident_id))
+
     def _replaced(self, before: MarkState | None, after: MarkState) -> Change:
+        """The mark was changed: its incident tells it in its next version."""
+        return self._stand(before, replace(after, told_in=self.tells(after.incident_id)))
+
+    def _stand(self, before: MarkState | None, after: MarkState) -> Change:
         """The mark's new version is the one that is known, in every index and sum."""
         mark_id = after.subject.mark_id
         self.by_id[mark_id] = after
         if before is not None:
             self._add(before, -1)
             self.stages[before.stage] -= 1
-            _leave(self.by_incident, before.incident_id, mark_id)
-            _leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
+            leave(self.by_incident, before.incident_id, mark_id)
+            leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
         self._add(after, 1)
         self.stages[after.stage] += 1
         self.by_incident.setdefault(after.incident_id, {})[mark_id] = None
@@ -386,15 +395,3 @@ class Marks:
             sums.uncovered_base_minor += sign * (uncovered or 0)
             sums.compensated_minor += sign * mark.compensated_minor
             sums.recovered_minor += sign * mark.recovered_minor
-
-
-def _leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
-    members = members_of[group]
-    del members[mark_id]
-    if not members:
-        del members_of[group]
-
-
-def group_of(mark: MarkState) -> Group:
-    """The group in which a mark waits while it is uncovered."""
-    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)

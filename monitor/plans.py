@@ -16,7 +16,8 @@ class PlanBrokenError(AssertionError):
 class Target(NamedTuple):
     """What is decided about as it stands, with all of its marks and withdrawals.
 
-    A decision is stale unless it was made on a version from `material` on: nothing that matters to a person has changed since.
+    A decision is stale unless it was made on a version from `material` on: nothing that matters to a person has changed since. Marks and withdrawals are those
+    that stand as the person saw them; the marks that came or changed since then are only counted, in `left`.
     """
 
     version: int
@@ -25,6 +26,7 @@ class Target(NamedTuple):
     mark_ids: tuple[str, ...] = ()
     withdrawal_ids: tuple[str, ...] = ()
     incident: IncidentState | None = None
+    left: int = 0
 
 
 class Step(NamedTuple):

@@ -98,7 +98,13 @@ class Limits(msgspec.Struct, frozen=True):
     marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
     remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
-    approvals: Annotated[int, Meta(ge=64, description="Decisions that wait for a second person.")] = 1_000
+    approvals: Annotated[int, Meta(ge=64, description="Decisions that wait for a second person; of one person or about one subject an eighth.")] = (
+        1_000
+    )
+    decision_ids: Annotated[
+        int,
+        Meta(ge=64, description="Decisions taken within their validity, to tell repeats; of one person an eighth. Beyond it nothing new is taken."),
+    ] = 65_536
     snoozes: Annotated[int, Meta(ge=64, description="Rules that are snoozed for a value.")] = 1_000
     retries: Annotated[int, Meta(ge=64, description="Retried positions remembered, to tell repeats.")] = 100_000
     security_changes: Annotated[int, Meta(ge=64, description="Accounts whose newest security change is known.")] = 200_000
@@ -230,6 +236,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     actors: Annotated[dict[str, Actor], Meta(description="Who may decide, by name.")] = {}
     roles: Annotated[dict[str, Role], Meta(description="What each role may decide, by its name.")] = msgspec.field(default_factory=ROLES.copy)
     four_eyes: FourEyes = FourEyes()
+    decision_valid_ms: Annotated[
+        int, Meta(ge=1_000, description="How old a decision may be, by its own time, when it is read: an older one changes nothing.")
+    ] = 3_600_000
     snooze_ms_max: Annotated[int, Meta(ge=1_000, description="How long a rule can be snoozed for one value.")] = 604_800_000
     label_approvals: Annotated[
         int, Meta(ge=1, le=10, description="How many people must agree on what a withdrawal was before the detectors learn it.")

@@ -20,8 +20,8 @@ SIGNATURE_BYTES = 64
 def message(decision: Feedback) -> bytes:
     """What is signed: a JSON array, without spaces, of everything decided; its order and the nulls are part of the contract."""
     return msgspec.json.encode([
-        decision.event_id, decision.occurred_at_ms, decision.subject, decision.subject_id, decision.command, decision.actor,
-        decision.seen_version, decision.amount, decision.argument, decision.time_ms, decision.reason,
+        decision.journal_id, decision.event_id, decision.occurred_at_ms, decision.subject, decision.subject_id, decision.command, decision.actor,
+        decision.seen_version, decision.approves, decision.amount, decision.argument, decision.time_ms, decision.reason,
     ])  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from monitor.approvals import Approval
 from monitor.budget import Bucket, Overflow, Review
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import MarkStage
+from monitor.decision_ids import TakenDecision
 from monitor.doubts import Doubt
 from monitor.exposure import WalletBalance
 from monitor.holdings import HoldingState
@@ -95,6 +96,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     review_counts: dict[Review, int]
     labels_evicted: int
     approvals: dict[str, Approval]
+    decisions_forgotten_ms: int
     snoozes: dict[str, Snooze]
     snoozes_muted: int
     proposal: Proposal | None
@@ -125,7 +127,7 @@ COLUMNS: dict[str, Any] = {
     "postings.young": str, "postings.young_told": str, "postings.old": str, "postings.old_told": str,
     "wallets.id": str, "wallets.wallet": Wallet, "doubts": Doubt,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
-    "labels.id": str, "labels.label": Label, "reviews.key": str, "reviews.asked_ms": int,
+    "decisions": TakenDecision, "labels.id": str, "labels.label": Label, "reviews.key": str, "reviews.asked_ms": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
 }  # fmt: skip
@@ -150,6 +152,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         **_fact_columns(state),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
         "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        "decisions": list(state.decision_ids.by_id.values()),
         "labels.id": list(state.labels.by_id), "labels.label": list(state.labels.by_id.values()),
         "reviews.key": list(state.scoring.reviews.asked), "reviews.asked_ms": list(state.scoring.reviews.asked.values()),
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
@@ -211,7 +214,8 @@ def _small(state: State) -> Small:
         review_overflow=scoring.reviews.overflow,
         review_counts=scoring.reviews.counts,
         labels_evicted=state.labels.evicted,
-        approvals=state.approvals.by_content,
+        approvals=state.approvals.by_event,
+        decisions_forgotten_ms=state.decision_ids.forgotten_ms,
         snoozes=state.snoozes.by_key,
         snoozes_muted=state.snoozes.muted,
         proposal=state.proposal,
@@ -304,7 +308,8 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
     scoring.teach = arrays["teach"]
     state.labels.by_id = dict(zip(columns["labels.id"], columns["labels.label"], strict=True))
     state.labels.evicted = small.labels_evicted
-    state.approvals.by_content, state.snoozes.by_key, state.snoozes.muted = small.approvals, small.snoozes, small.snoozes_muted
+    state.approvals.by_event, state.snoozes.by_key, state.snoozes.muted = small.approvals, small.snoozes, small.snoozes_muted
+    state.decision_ids.restore(list(columns["decisions"]), small.decisions_forgotten_ms)
     state.proposal = small.proposal
     reviews = scoring.reviews
     reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts

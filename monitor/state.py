@@ -10,6 +10,7 @@ from monitor.budget import Bucket
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import VerdictKind
 from monitor.contracts.providers import Role, Standing
+from monitor.decision_ids import DecisionIds
 from monitor.doubts import Doubts
 from monitor.held import Held
 from monitor.holdings import Holdings
@@ -84,6 +85,7 @@ class State:
     def __init__(self, policy: Policy, plug_ins: PlugIns = none_installed) -> None:
         self.policy = policy
         self.term = ""
+        self.journal_id = ""
         self.partitions: Mapping[str, int] = {}
         self.clock = Clock()
         self.trail = Trail()
@@ -106,9 +108,11 @@ class State:
         self.wallets = Wallets()
         self.marks = Marks(policy)
         self.incidents = Incidents(policy)
+        self.marks.tells = self.incidents.tells
         self.pages = Bucket()
         self.labels = Labels()
         self.approvals = Approvals()
+        self.decision_ids = DecisionIds()
         self.snoozes = Snoozes()
         self.proposal: Proposal | None = None
         self.providers: dict[str, Provider] = {}

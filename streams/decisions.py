@@ -20,11 +20,12 @@ from monitor.findings import RULES
 from monitor.reasons import Rejection
 from monitor.signatures import message
 from streams.kafka import Kafka
+from streams.positions import JOURNAL_ID_HEADER
 from streams.published import Progress, find_newest, read_published
 from streams.refusals import RefusedError
 from streams.replay import limits_of
 from streams.settings import Settings
-from streams.topic_reader import topic_bounds
+from streams.topic_reader import topic_bounds, whole_topic
 
 FEEDBACK, AUDIT = "feedback", "audit"
 OUTCOMES = ("decided", "awaits-second", "refused")
@@ -49,6 +50,17 @@ class Wish(NamedTuple):
     amount: str | None = None
     argument: str | None = None
     time_ms: int | None = None
+    approves: str | None = None
+
+
+async def present_journal(kafka: Kafka) -> str:
+    """The journal that the newest record of `audit` is of: what is signed names it. Raises RefusedError, TopicMissingError or KafkaError."""
+    journal = None
+    async for record in whole_topic(kafka, AUDIT, 1):
+        journal = dict(record.headers).get(JOURNAL_ID_HEADER)
+    if journal is None:
+        raise RefusedError("Nothing is published on audit that names its journal: no core has run yet, and nothing was sent.")
+    return journal.decode()
 
 
 async def look_up(kafka: Kafka, subject: str, subject_id: str, progress: Progress | None = None) -> Seen:
@@ -72,7 +84,8 @@ async def _look_up(kafka: Kafka, subject: str, subject_id: str, progress: Progre
     words = msgspec.json.encode(subject_id)
     if subject == "withdrawal":
         verdict = await find_newest(kafka, "verdicts", words, lambda each: each.withdrawal_id == subject_id, Verdict, progress)
-        return None if verdict is None else _verdict(verdict)
+        marks = (await read_published(kafka, ("marks",), progress)).marks().values()
+        return None if verdict is None else _verdict(verdict, [mark for mark in marks if mark.withdrawal_id == subject_id])
     if subject == "policy":
         told = await find_newest(
             kafka, AUDIT, words, lambda each: each.what == "policy-proposed" and each.subject_id == subject_id, Audit, progress
@@ -100,19 +113,28 @@ def _mark(mark: Mark) -> Seen:
     return Seen(mark.version, facts)
 
 
-def _verdict(verdict: Verdict) -> Seen:
+def _verdict(verdict: Verdict, marks: list[Mark]) -> Seen:
+    """Its version is that of the verdict and of all marks, added up: another one of any is another version of the withdrawal."""
     reasons = "; ".join(f"{reason.rule}: {reason.detail}" for reason in verdict.reasons) or "none"
     facts = (
         ("verdict", verdict.verdict), ("amount", f"{verdict.amount} {verdict.asset}"), ("account", verdict.account_id or "unknown"), ("reasons", reasons),
         ("incident", verdict.incident_id or "none"), ("left already", "yes" if verdict.too_late else "no"),
+        *((f"mark {mark.mark_id}", f"{mark.state}, {mark.amount} {mark.asset}, {mark.owner}, {mark.cause}") for mark in marks),
     )  # fmt: skip
-    return Seen(verdict.version, facts)
+    return Seen(verdict.version + sum(mark.version for mark in marks), facts)
 
 
-def signed(wish: Wish, seen_version: int, key: Ed25519PrivateKey, settings: Settings) -> Feedback:
+def clock_ms() -> int:
+    """The person's clock: a decision says when it was made."""
+    return round(time.time() * 1_000)
+
+
+def signed(wish: Wish, seen_version: int, journal_id: str, key: Ed25519PrivateKey, settings: Settings) -> Feedback:
     """The decision with a fresh event_id and its signature. Raises RefusedError for what intake would refuse."""
-    now_ms = round(time.time() * 1_000)
-    facts = wish._asdict() | {"event_id": f"decision-{uuid.uuid4().hex}", "occurred_at_ms": now_ms, "seen_version": seen_version}
+    now_ms = clock_ms()
+    facts = wish._asdict() | {
+        "event_id": f"decision-{uuid.uuid4().hex}", "occurred_at_ms": now_ms, "journal_id": journal_id, "seen_version": seen_version,
+    }  # fmt: skip
     try:
         decision = msgspec.convert(facts, Feedback)
     except msgspec.ValidationError as error:

@@ -155,31 +155,36 @@ class People:
 
     def decide(self, command: Command, subject: SubjectKind, subject_id: str, **said: str | int) -> None:
         """One decision, by a second person too where the policy wants one. Raises ScenarioRefusedError if it is refused."""
-        detail = ""
+        detail, waits = "", None
         for actor in PEOPLE * 2:  # twice: what changed between the two is asked for again
-            outcome = self._say(actor, command, subject, subject_id, said)
+            outcome = self._say(actor, command, subject, subject_id, said if waits is None else said | {"approves": waits})
             detail = outcome.detail
             if outcome.what == "decided":
                 return
             if outcome.what != "awaits-second" and ASK_AGAIN not in detail:
                 break
+            waits = outcome.event_id if outcome.what == "awaits-second" else None
         raise ScenarioRefusedError(f"Scenario '{self._loop.play.scenario.id}': {detail}.")
 
     def _say(self, actor: str, command: Command, subject: SubjectKind, subject_id: str, said: dict[str, str | int]) -> Audit:
         loop = self._loop
         self._number += 1
         now_ms = loop.journal.clock_ms + DECISION_MS
+        self._wait(now_ms, DECISION_MS)  # what the last decision did is told, and seen
         state = loop.engine.state
         subjects: dict[SubjectKind, Mapping[str, Any]] = {
             "incident": state.incidents.by_id, "mark": state.marks.by_id, "withdrawal": state.withdrawals.by_id,
         }  # fmt: skip
+        version = subjects[subject][subject_id].version
+        if subject == "withdrawal":
+            version += sum(state.marks.by_id[name].version for name in state.marks.of_withdrawal(subject_id))
         facts = {
             "event_id": f"decision-{loop.play.name}.{self._number}", "occurred_at_ms": now_ms, "subject": subject, "subject_id": subject_id,
-            "command": command, "actor": actor, "reason": "as the incident's facts tell", "seen_version": subjects[subject][subject_id].version,
+            "command": command, "actor": actor, "reason": "as the incident's facts tell", "seen_version": version,
+            "journal_id": loop.engine.journal_id,
         } | said  # fmt: skip
         signature = key_of(actor, self._seed).sign(message(msgspec.convert(facts, Feedback)))
         value = facts | {"schema_version": 1, "signature": base64.b64encode(signature).decode()}
-        self._wait(now_ms)
         records = loop.fold(loop.journal.take(Record("feedback", subject_id, value, now_ms)))
         outcomes = [_audit(record.value) for record in records if record.topic == "audit"]
         own = [outcome for outcome in outcomes if outcome.event_id == facts["event_id"]]
@@ -187,8 +192,8 @@ class People:
             raise ScenarioRefusedError(f"Scenario '{loop.play.scenario.id}': nothing came of {command} of {subject_id} by {actor}.")
         return own[0]
 
-    def _wait(self, until_ms: int) -> None:
+    def _wait(self, until_ms: int, step_ms: int = STEP_MS) -> None:
         """Time passes."""
-        batch = list(self._loop.journal.until(until_ms, STEP_MS))
+        batch = list(self._loop.journal.until(until_ms, step_ms))
         if batch:
             self._loop.fold(batch)

@@ -238,7 +238,7 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
         raise FileRefusedError("The journal is empty: no core has run yet.")
     state = engine.state
     proposal, now_ms = state.proposal, state.clock.now_ms
-    waiting = [] if proposal is None else [each for each in state.approvals.by_content.values() if each.subject_id == proposal.sha256]
+    waiting = [] if proposal is None else [each for each in state.approvals.by_event.values() if each.subject_id == proposal.sha256]
     return Standing(
         journal_id=engine.journal_id,
         entries=engine.next_offset,

@@ -71,7 +71,7 @@ EXAMPLES: dict[str, Example] = {
         {"registration_number": "00012", "since_ms": 1_600_000_000_000, "wallet_ids": ["hot-btc-1"], "signing_wallet_ids": ["hot-btc-1"]},
     ),
     "feedback": _example(
-        {"subject": "withdrawal", "subject_id": "wd-1001", "command": "release", "actor": "operator-4", "reason": "the customer confirmed by phone", "seen_version": 2},
-        {"amount": "0.25", "argument": "call 118", "time_ms": _AT_MS, "signature": "ZWQyNTUxOSBzaWduYXR1cmU"},
+        {"journal_id": "3b" * 32, "subject": "withdrawal", "subject_id": "wd-1001", "command": "release", "actor": "operator-4", "reason": "the customer confirmed by phone", "seen_version": 2},
+        {"approves": "decision-41", "amount": "0.25", "argument": "call 118", "time_ms": _AT_MS, "signature": "ZWQyNTUxOSBzaWduYXR1cmU"},
     ),
 }  # fmt: skip

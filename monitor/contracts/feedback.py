@@ -1,7 +1,7 @@
 """Topic `feedback`, key subject_id: people's decisions, signed by their actor.
 
-A decision without a signature that the policy knows changes nothing. Signed is, with Ed25519, the JSON array without spaces of event_id,
-occurred_at_ms, subject, subject_id, command, actor, seen_version, amount, argument, time_ms, reason; null where not given.
+A decision without a signature that the policy knows changes nothing. Signed is, with Ed25519, the JSON array without spaces of journal_id, event_id,
+occurred_at_ms, subject, subject_id, command, actor, seen_version, approves, amount, argument, time_ms, reason; null where not given.
 """
 
 from typing import Annotated, Literal
@@ -26,8 +26,14 @@ SubjectKind = Literal["incident", "withdrawal", "mark", "rule", "policy"]
 
 
 class Feedback(Event, frozen=True, kw_only=True, gc=False):
-    """One decision of one person. Its event_id makes it idempotent: sent again as it was, it has no second effect."""
+    """One decision of one person. It is taken once: sent again, by whomever and whenever, it has no second effect, whatever became of it.
 
+    It covers what its actor saw: of an incident the marks that stand unchanged since seen_version.
+    """
+
+    journal_id: Annotated[
+        Id, Meta(description="The journal that it is meant for, as the headers of all outputs name it; in another one it counts for nothing.")
+    ]
     subject: Annotated[
         SubjectKind, Meta(description="What is decided about; a withdrawal stands for all marks of it, an incident for all of its marks.")
     ]
@@ -38,8 +44,17 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     actor: Id
     reason: Text
     seen_version: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw; 0 for rules and policies, which have none.")
+        int,
+        Meta(
+            ge=0,
+            le=2**63 - 1,
+            description="Version of the subject that the person saw; of a withdrawal its verdict's and all of its marks', added up; 0 for rules and policies, "
+            "which have none.",
+        ),
     ]
+    approves: Annotated[
+        Id | None, Meta(description="The event_id of another's decision that waits for a second person and says the same: this one approves it.")
+    ] = None
     amount: Annotated[Amount | None, Meta(description="For recovered: how much, in units of the mark's asset.")] = None
     argument: Annotated[
         Text | None,

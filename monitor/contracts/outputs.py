@@ -299,7 +299,7 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 
 AuditKind = Literal[
     "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
-    "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "policy-proposed",
+    "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "void", "policy-proposed",
     "policy-changed", "head", "price-jumped",
 ]  # fmt: skip
 

@@ -93,6 +93,7 @@ COMMON = (
     option("reason", "Why; it is kept with the decision."),
     option("actor", "Who decides, by the name in policy.actors; the login name if not given.", None, envvar="WITHDRAWAL_MONITOR_ACTOR"),
     option("key-file", "Your Ed25519 private key (PEM, or base64): a file that only you can read, or env:NAME.", envvar="WITHDRAWAL_MONITOR_KEY_FILE"),
+    option("approves", "The event id of another's decision that waits for a second person and says the same: you approve it.", None),
     option("seen-version", "The version that you decide about, without looking it up; the published one if not given.", None, int, min=0),
     option("yes", "Don't ask on a terminal.", False, bool),
     option("wait", "Seconds to wait for what comes of it.", WAIT_SECONDS, float, min=0),
@@ -129,7 +130,7 @@ for _name, _row in ROWS.items():
 
 
 def _decide(chosen: Given, name: str, words: dict[str, Any]) -> None:
-    from streams.decisions import decide, signed
+    from streams.decisions import decide, present_journal, signed
 
     wish = _wish(name, words)
     key = _key(chosen, words["key_file"])
@@ -137,7 +138,8 @@ def _decide(chosen: Given, name: str, words: dict[str, Any]) -> None:
     if not words["yes"] and sys.stdin.isatty() and not typer.confirm(f"{_told(wish)}?", err=True):
         say("Nothing was sent.")
         raise typer.Exit(NOT_DECIDED)
-    decision = signed(wish, seen_version, key, chosen.settings)  # dated when the person has agreed
+    journal_id = run_with_kafka(present_journal(chosen.kafka()), chosen.settings.kafka.bootstrap_servers)
+    decision = signed(wish, seen_version, journal_id, key, chosen.settings)  # dated when the person has agreed
     outcome = run_with_kafka(decide(chosen.kafka(), decision, words["wait"]), chosen.settings.kafka.bootstrap_servers)
     _conclude(name, words, decision, outcome)
 
@@ -163,6 +165,7 @@ def _wish(name: str, words: dict[str, Any]) -> "Wish":
         amount=own(row.amount),
         argument=own(row.argument),
         time_ms=None if at is None else read_moment(at, round(time.time() * 1_000)),
+        approves=words["approves"],
     )
 
 
@@ -209,7 +212,7 @@ def _conclude(name: str, words: dict[str, Any], decision: "Feedback", outcome: "
     elif outcome is not None:
         print_sentence(f"{outcome.what}: {outcome.detail}", STYLES[outcome.what])
         if second is not None:
-            print_sentence("A second person decides the same with:")
+            print_sentence("A second person approves it with:")
             print(second)
     if outcome is None:
         say(
@@ -221,7 +224,7 @@ def _conclude(name: str, words: dict[str, Any], decision: "Feedback", outcome: "
 
 
 def _second(name: str, words: dict[str, Any], decision: "Feedback") -> str:
-    """The command that says the same to the letter, for another person."""
+    """The command with which another person approves this decision: it says the same to the letter."""
     row = ROWS[name]
     said = ["withdrawal-monitor", "decide", name, decision.subject, decision.subject_id]
     for parameter in (row.argument, row.amount):
@@ -229,4 +232,5 @@ def _second(name: str, words: dict[str, Any], decision: "Feedback") -> str:
             said += [f"--{parameter.name}", words[parameter.name]]
     if row.time is not None and decision.time_ms is not None:
         said += [f"--{row.time.name}", exact_moment(decision.time_ms)]
+    said += ["--approves", decision.event_id]
     return f"{shlex.join(said)} --actor NAME --key-file FILE --reason TEXT"

@@ -43,7 +43,16 @@ class Exchange:
             self._message("providers", "custody-1", now_ms, provider_id="custody-1", name="Custody", role="custodian", standing="registered"),
             self._message("reserves", "liability-reserve", now_ms, layer_id="liability-reserve", action="fund", unit="JPY", amount="5000000000"),
             self._message(
-                "feedback", "inc-0", now_ms, subject="incident", subject_id="inc-0", command="note", actor="op", reason="start of day", seen_version=0
+                "feedback",
+                "inc-0",
+                now_ms,
+                subject="incident",
+                subject_id="inc-0",
+                command="note",
+                actor="op",
+                reason="start of day",
+                seen_version=0,
+                journal_id="0" * 64,
             ),
         ]
         for asset in ASSETS:

@@ -1,6 +1,6 @@
 """A core on a Kafka of one process: a story whose outputs are published, and which decides what the command line writes to `feedback`.
 
-For the tests of the commands for people. Time is the story's but for what the commands do themselves.
+For the tests of the commands for people. Time is the story's.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from monitor.contracts.topics import INPUT_BY_NAME, OUTPUTS
+from streams import decisions
 from streams.cli.app import run
 from streams.cli.given import Given
 from streams.journal_file import line_of
@@ -37,6 +38,7 @@ class Stage(Story):
             (directory / f"{name}.pem").chmod(0o600)
         super().__init__(**{"actors": ALL} | changes)
         patch.setattr(Given, "kafka", lambda _: StageKafka(self))
+        patch.setattr(decisions, "clock_ms", lambda: self.now_ms)
 
     def feed(self, entry: bytes) -> list[dict[str, object]]:
         """Fold an entry and publish what it causes."""

@@ -52,17 +52,21 @@ def redirected(story: Story, name: str = "w", amount: str = "1") -> dict[str, An
 
 
 def say(story: Story, actor: str, command: str, subject_id: str, subject: str = "withdrawal", **changes: Any) -> list[dict[str, Any]]:
-    """One decision; all records that it causes, its own outcome first."""
+    """One decision; all records that it causes, its own outcome first. What another said that waits is approved, as the printed command does."""
     story.now_ms += 1_000
     story.numbers += 1
     signer = changes.pop("signer", actor)
     facts: dict[str, Any] = {
         "event_id": f"d{story.numbers}", "occurred_at_ms": story.now_ms, "subject": subject, "subject_id": subject_id, "command": command,
-        "actor": actor, "reason": "looked at it", "seen_version": seen(story, subject, subject_id),
+        "actor": actor, "reason": "looked at it", "seen_version": seen(story, subject, subject_id), "journal_id": story.engine.journal_id,
     } | changes  # fmt: skip
+    facts = {name: fact for name, fact in facts.items() if fact is not None}
+    alike = story.engine.state.approvals.alike(msgspec.convert(facts, Feedback))
+    if alike is not None and "approves" not in changes:
+        facts["approves"] = alike.event_id
     facts["signature"] = base64.b64encode(KEYS[signer].sign(message(msgspec.convert(facts, Feedback)))).decode()
     records: list[Any] = [*story.feed(story.writer.event("feedback", facts, story.now_ms))]
-    return sorted(records, key=lambda record: record["topic"] != "audit")
+    return sorted(records, key=lambda record: record.get("event_id") != facts["event_id"])
 
 
 def seen(story: Story, subject: str, subject_id: str) -> int:
@@ -70,7 +74,8 @@ def seen(story: Story, subject: str, subject_id: str) -> int:
     state = story.engine.state
     tables: dict[str, Any] = {"withdrawal": state.withdrawals.by_id, "mark": state.marks.by_id, "incident": state.incidents.by_id}
     by_id = tables.get(subject, {})
-    return by_id[subject_id].version if subject_id in by_id else 0
+    version = by_id[subject_id].version if subject_id in by_id else 0
+    return version + sum(state.marks.by_id[name].version for name in state.marks.of_withdrawal(subject_id)) if subject == "withdrawal" else version
 
 
 def outcome(records: list[dict[str, Any]]) -> str:
@@ -82,12 +87,12 @@ def stage(story: Story, mark_id: str = "withdrawal:w") -> str:
 
 
 def state_of(story: Story) -> bytes:
-    """Everything but the counts of outcomes, and what the entry itself leaves."""
+    """Everything but the counts of outcomes, and what the entry itself leaves: its id, among others."""
     frozen = story.engine.freeze()
     small = json.loads(frozen.small)
     for name in ("totals", "sources", "event_id_counts", "clock", "source_counts"):
         small.pop(name)
-    columns = {name: list(column) for name, column in frozen.columns.items() if not name.startswith("event_ids")}
+    columns = {name: list(column) for name, column in frozen.columns.items() if not name.startswith(("event_ids", "decisions"))}
     return msgspec.json.encode([small, columns])
 
 
@@ -129,12 +134,12 @@ def test_a_hold_is_released_by_two_and_can_be_held_again() -> None:
 def test_the_second_person_comes_too_late() -> None:
     story = begun(four_eyes=FourEyes(within_ms=30_000))
     story.tell("withdrawals status=requested amount=5 balance_before=1")
-    say(story, "lea", "release", "w")
+    [first] = say(story, "lea", "release", "w")
     story.now_ms += 40_000
     [expired] = [record for record in story.tell("tick") if record.get("what") == "expired"]
     assert "release of w by lea" in str(expired["detail"])
     assert not [record for record in story.tell("tick") if record.get("what") == "expired"]
-    assert "expired" in outcome(say(story, "leo", "release", "w"))
+    assert "no decision d" in outcome(say(story, "leo", "release", "w", approves=first["event_id"]))
     assert story.engine.state.withdrawals.by_id["w"].verdict == "HOLD"
     assert outcome(say(story, "leo", "release", "w")).startswith("awaits-second")
     assert outcome(say(story, "lea", "release", "w")).startswith("decided")
@@ -146,7 +151,9 @@ def test_what_changed_between_two_people_is_asked_again() -> None:
     say(story, "ana", "confirm", "w")
     assert outcome(say(story, "lea", "compensated", str(mark["mark_id"]), "mark")).startswith("awaits-second")
     say(story, "ana", "change_owner", "w", argument="exchange")
-    assert "approved it on version" in outcome(say(story, "leo", "compensated", str(mark["mark_id"]), "mark"))
+    told = say(story, "leo", "compensated", str(mark["mark_id"]), "mark")
+    assert outcome(told).startswith("refused") and "what lea approved on version 2 counts no more: it must be asked for again" in outcome(told)
+    assert [record["what"] for record in told if record["topic"] == "audit"] == ["refused", "void"]
     assert stage(story) == "confirmed"
 
 
@@ -162,7 +169,7 @@ def test_what_changed_between_two_people_is_asked_again() -> None:
         ("ana", "confirm", "mark", "another", {}, "isn't known"),
         ("ana", "acknowledge", "incident", "another", {}, "isn't known"),
         ("ana", "acknowledge", "withdrawal", "w", {}, "it is decided about incident, not about withdrawal"),
-        ("ana", "confirm", "withdrawal", "w", {"seen_version": 1}, "was made on version 1, the present one is 2 (HOLD)"),
+        ("ana", "confirm", "withdrawal", "w", {"seen_version": 1}, "was made on version 1, the present one is 3 (HOLD, 1 mark(s))"),
         ("ana", "confirm", "withdrawal", "w", {"seen_version": 9}, "was made on version 9"),
         ("ana", "change_cause", "withdrawal", "w", {"argument": "weather"}, "the cause must be one of"),
         ("ana", "change_owner", "withdrawal", "w", {"argument": "thief"}, "the owner must be one of"),
@@ -250,6 +257,7 @@ def test_a_whole_incident_is_cleared_and_taken_back() -> None:
     for name in ("u", "v", "w"):
         redirected(story, name)
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    story.tell("tick")
     assert len(story.engine.state.incidents.by_id) == 1
     assert "3 mark(s) cleared" in outcome(say(story, "ana", "clear", incident_id, "incident"))
     assert story.engine.state.marks.total.marked_base_minor == 0
@@ -285,14 +293,13 @@ def test_new_facts_dont_part_two_who_agree_but_another_decision_does() -> None:
     redirected(story, "w")
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
     say(story, "lea", "close", incident_id, "incident", argument="test")
-    redirected(story, "v")
-    story.tell("tick")
     assert outcome(say(story, "leo", "close", incident_id, "incident", argument="test")).startswith("decided")
     say(story, "lea", "reopen", incident_id, "incident")
+    story.tell("tick")
     say(story, "leo", "reopen", incident_id, "incident")
     say(story, "lea", "close", incident_id, "incident", argument="test")
     say(story, "ana", "assign", incident_id, "incident", argument="ben")
-    assert "approved it on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="test"))
+    assert "approved on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="test"))
 
 
 def test_a_closing_that_nobody_seconds_in_time_is_taken_back() -> None:

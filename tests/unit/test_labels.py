@@ -25,7 +25,7 @@ def decision(story: Story, actor: str, command: str, *, signer: str | None = Non
     story.numbers += 1
     facts: dict[str, Any] = {
         "event_id": f"d{story.numbers}", "occurred_at_ms": story.now_ms, "subject": "withdrawal", "subject_id": "w", "command": command, "actor": actor,
-        "reason": "looked at it", "seen_version": 1,
+        "reason": "looked at it", "seen_version": 1, "journal_id": story.engine.journal_id,
     } | changes  # fmt: skip
     text = message(Feedback(**facts))
     facts["signature"] = base64.b64encode(KEYS[signer or actor].sign(text)).decode()
@@ -41,7 +41,8 @@ def begun(**changes: Any) -> Story:
 
 
 def version(story: Story) -> int:
-    return story.engine.state.withdrawals.by_id["w"].version
+    state = story.engine.state
+    return state.withdrawals.by_id["w"].version + sum(state.marks.by_id[name].version for name in state.marks.of_withdrawal("w"))
 
 
 def labels_of(story: Story) -> dict[str, bool | None]:
@@ -79,13 +80,23 @@ def test_who_disagrees_is_heard() -> None:
 def test_what_is_signed_is_everything_that_is_decided() -> None:
     facts: dict[str, Any] = {
         "event_id": "d", "occurred_at_ms": 1, "subject": "withdrawal", "subject_id": "w", "command": "confirm", "actor": "alice", "reason": "r", "seen_version": 1,
+        "journal_id": "j",
     }  # fmt: skip
-    assert message(Feedback(**facts)) == b'["d",1,"withdrawal","w","confirm","alice",1,null,null,null,"r"]'
+    assert message(Feedback(**facts)) == b'["j","d",1,"withdrawal","w","confirm","alice",1,null,null,null,null,"r"]'
     signature = base64.b64encode(KEYS["alice"].sign(message(Feedback(**facts)))).decode()
     key = KEYS["alice"].public_key().public_bytes_raw()
     assert is_signed(Feedback(**facts, signature=signature), key)
-    others = {"event_id": "e", "occurred_at_ms": 2, "subject_id": "v", "command": "clear", "actor": "bob", "reason": "s", "seen_version": 2}
-    for name, value in {**others, "subject": "mark", "amount": "1", "argument": "x", "time_ms": 3}.items():
+    others = {
+        "event_id": "e",
+        "occurred_at_ms": 2,
+        "subject_id": "v",
+        "command": "clear",
+        "actor": "bob",
+        "reason": "s",
+        "seen_version": 2,
+        "journal_id": "k",
+    }
+    for name, value in {**others, "subject": "mark", "approves": "c", "amount": "1", "argument": "x", "time_ms": 3}.items():
         assert not is_signed(Feedback(**(facts | {name: value}), signature=signature), key), f"{name} isn't signed"
     for bad in ("", "not base64!", base64.b64encode(b"short").decode()):
         assert not is_signed(msgspec.structs.replace(Feedback(**facts), signature=bad), key)
