@@ -55,7 +55,7 @@ class Approvals:
             (len(about), share, of),
             (len(own & about), max(1, share // SHARE), by + of),
         )
-        return next((f"{most} decisions{whose} wait for a second person already" for number, most, whose in limits if number >= most), None)
+        return next((f"{most} decision(s){whose} wait for a second person already" for number, most, whose in limits if number >= most), None)
 
     def wait(self, decision: Feedback, person: str, version: int, expires_ms: int) -> None:
         """A decision waits for a second person."""

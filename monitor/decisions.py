@@ -53,6 +53,8 @@ class Decisions:
         self.moved: dict[str, None] = {}
         """Assets of which marks or layers changed in this entry, by `moved_by`: the incident of the newest mark that did."""
         self.moved_by: str | None = None
+        self.looked_at: dict[str, None] = {}
+        """Withdrawals of which something was found out in this entry."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -84,22 +86,7 @@ class Decisions:
 
         `at_ms` is the time of the event that caused it.
         """
-        self._look_again(withdrawal_id, known)
-        return self._verdict(withdrawal_id, known, kind, reasons, at_ms, p_value, review)
-
-    def _look_again(self, withdrawal_id: str, known: Known) -> None:
-        """Something is found out about a withdrawal: who saw its incidents before doesn't know, and decides about the others."""
-        state = self.state
-        for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):
-            state.marks.look_again(mark_id)
-            state.incidents.look_again(state.marks.by_id[mark_id].incident_id, withdrawal_id)
-        if known.incident_id is not None:
-            state.incidents.look_again(state.incidents.root(known.incident_id) or known.incident_id, withdrawal_id)
-
-    def _verdict(
-        self, withdrawal_id: str, known: Known, kind: VerdictKind, reasons: tuple[ReasonGiven, ...], at_ms: int, p_value: float | None = None,
-        review: ReviewTold | None = None,
-    ) -> Known:  # fmt: skip
+        self._look_again(withdrawal_id, known.incident_id)
         state = self.state
         now_ms = state.clock.now_ms
         if RANK[kind] < RANK[known.verdict]:
@@ -129,6 +116,19 @@ class Decisions:
         )
         self.outbox.put("verdicts", known.account_id, verdict)
         return known
+
+    def _look_again(self, withdrawal_id: str, incident_id: str | None) -> None:
+        """Something is found out about a withdrawal: who saw its incidents before this entry doesn't know, and decides about the others."""
+        state = self.state
+        if withdrawal_id in self.looked_at or (incident_id is None and withdrawal_id not in state.marks.by_withdrawal):
+            return
+        self.looked_at[withdrawal_id] = None
+        for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):
+            state.marks.look_again(mark_id)
+            state.incidents.look_again(state.marks.by_id[mark_id].incident_id, withdrawal_id)
+        root = state.incidents.root(incident_id)
+        if root is not None:
+            state.incidents.look_again(root, withdrawal_id)
 
     def released(self, withdrawal_id: str, known: Known, reason: ReasonGiven) -> None:
         """People take a HOLD back: the one way in which a verdict becomes milder. What is found later may hold it again."""
@@ -165,6 +165,8 @@ class Decisions:
             return None
         incidents, policy, subject = state.incidents, state.policy, finding.subject
         marked = None if subject is None else state.marks.by_id.get(subject.mark_id)
+        if subject is not None and subject.withdrawal_id is not None:
+            self._look_again(subject.withdrawal_id, None)
         joined = incidents.join(
             finding, state.clock.now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}", policy.limits,
             None if marked is None else marked.incident_id,
@@ -224,6 +226,7 @@ class Decisions:
     def settle(self) -> Moved | None:
         """At the end of an entry: what it made available carries what stands uncovered; then coverage of all that moved is published, once."""
         state = self.state
+        self.looked_at.clear()
         if state.marks.ledger.freed:
             self._take(*state.marks.settle())
         if not self.moved:
@@ -307,7 +310,6 @@ class Decisions:
 
         Findings of detectors alone are reviewed as the opinion on it says; any other is severe.
         """
-        self._look_again(withdrawal_id, known)
         incident_id = known.incident_id
         for finding in findings:
             incident_id = self.finding(finding) or incident_id
@@ -316,7 +318,7 @@ class Decisions:
         review: ReviewTold | None = "severe"
         if opinion is not None and all(rule_of(finding.rule).statistical for finding in findings):
             review = opinion.review
-        return self._verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
+        return self.verdict(withdrawal_id, known, "HOLD", reasons, findings[0].at_ms, None if opinion is None else opinion.p_value, review)
 
     def over_budget(self, withdrawal_id: str, opinion: Opinion) -> None:
         """Nobody is asked for a review of a withdrawal that is odd: say its rank, and that the budget is spent."""

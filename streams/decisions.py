@@ -55,7 +55,7 @@ class Wish(NamedTuple):
 
 async def present_journal(kafka: Kafka) -> str:
     """The journal that the newest record of `audit` is of: what is signed names it. Raises RefusedError, TopicMissingError or KafkaError."""
-    journal = None
+    journal: bytes | None = None
     async for record in whole_topic(kafka, AUDIT, 1):
         journal = dict(record.headers).get(JOURNAL_ID_HEADER)
     if journal is None:

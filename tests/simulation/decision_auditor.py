@@ -1,7 +1,7 @@
 """An auditor of people's decisions: reads what is published and the entries that it is told of, and imports nothing of the fold.
 
-It knows who signed what, who may decide what, and what needs two; from that it judges every outcome and looks for a cause of every change: of a
-mark, of a verdict, of an incident's state. What marks are worth and who carries them is audited by `mark_auditor`.
+It knows who signed what and for which journal, who may decide what, what each person saw, and what needs two; from that it judges every outcome and looks
+for a cause of every change: of a mark, of a verdict, of an incident's state. What marks are worth and who carries them is audited by `mark_auditor`.
 """
 
 from collections import Counter
@@ -40,8 +40,15 @@ LEFT_BY = {
 """Stages in which a decision leaves none of the marks that it is about, if it could change them."""
 
 
+OF_MARKS = ("confirm", "clear", "release", "change_cause", "change_owner", "compensated")
+"""Commands that about an incident are about those of its marks that the person saw."""
+SEEN = (*FACTS, "state", "open_amount", "base_amount", "price")
+"""What a person sees of a mark; what carries it is none of it."""
+AHEAD_MS = 60_000
+
+
 class Told(NamedTuple):
-    """An entry: its topic, what it says, whether it is new (not a repeat), and whose key signed it."""
+    """An entry: its topic, what it says, whether it is a record of its own (not one that is read again), and whose key signed it."""
 
     topic: str
     value: dict[str, Any]
@@ -57,13 +64,13 @@ class Person(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """The first of two persons."""
+    """The first of two persons, and the version that this one saw."""
 
     actor: str
-    event_id: str
+    command: str
+    said: tuple[Any, ...]
     version: int
     at_ms: int
-    told: bool = False
 
 
 def content(value: dict[str, Any]) -> tuple[Any, ...]:
@@ -74,15 +81,21 @@ def content(value: dict[str, Any]) -> tuple[Any, ...]:
 class DecisionAuditor:
     """Takes entries with what they caused, in order; every method asserts."""
 
-    def __init__(self, people: dict[str, Person], two_for: tuple[str, ...], above: int, within_ms: int, marks: Auditor) -> None:
-        self.people, self.two_for, self.above, self.within_ms = people, two_for, above, within_ms
+    def __init__(self, people: dict[str, Person], two_for: tuple[str, ...], above: int, within_ms: int, valid_ms: int, marks: Auditor) -> None:
+        self.people, self.two_for, self.above, self.within_ms, self.valid_ms = people, two_for, above, within_ms, valid_ms
+        self.journal_id = ""
         self.ledger = marks
         self.marks: dict[str, Record] = {}
         self.of_withdrawal: dict[str, set[str]] = {}
         self.incidents: dict[str, Record] = {}
         self.verdicts: dict[str, Record] = {}
         self.proposed: str | None = None
-        self.waiting: dict[tuple[Any, ...], Waiting] = {}
+        self.waiting: dict[str, Waiting] = {}
+        self.taken: set[str] = set()
+        self.told_in: dict[str, int] = {}
+        self.grew_in: dict[str, set[int]] = {}
+        self.bound = 0
+        self.unseen: set[str] = set()
         self.set_by_people: set[str] = set()
         self.snoozed: dict[str, int] = {}
         self.told: Counter[str] = Counter()
@@ -97,7 +110,10 @@ class DecisionAuditor:
             return None if record is None or record["state"] == "merged" else (record["handled_version"], record["version"])
         if subject in ("mark", "withdrawal"):
             record = (self.marks if subject == "mark" else self.verdicts).get(name)
-            return None if record is None else (record["version"], record["version"])
+            version = 0 if record is None else record["version"]
+            if subject == "withdrawal":
+                version += sum(self.marks[each]["version"] for each in self.of_withdrawal.get(name, ()))
+            return None if record is None else (version, version)
         return (0, 0) if subject == "rule" or name == self.proposed else None
 
     def about(self, value: dict[str, Any], marks: dict[str, Record]) -> list[Record]:
@@ -130,6 +146,14 @@ class DecisionAuditor:
     def entry(self, told: Told, records: list[Record], now_ms: int) -> None:
         """One entry and all that it caused."""
         before = dict(self.marks) if told.topic == "feedback" and told.fresh else self.marks
+        told_in = dict(self.told_in) if told.topic == "feedback" and told.fresh else self.told_in
+        first = self.waiting.get(told.value.get("approves", ""))
+        if told.topic == "feedback":
+            self.bound = min([told.value["seen_version"], *([] if first is None else [first.version])])
+            if told.value["subject"] == "incident":
+                of_it = self.about(told.value, before)
+                self.unseen = {mark["withdrawal_id"] for mark in of_it if told_in[mark["mark_id"]] > self.bound}
+        self.tells(records)
         outcome = self.outcome(told, records, now_ms)
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
@@ -143,7 +167,7 @@ class DecisionAuditor:
             elif record["topic"] == "incidents":
                 self.incident(record, told, outcome, merged)
         if outcome is not None:
-            self.judged(outcome, told, records, seen, before, now_ms)
+            self.judged(outcome, told, records, seen, before, told_in, first, now_ms)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             ended = told.topic == "withdrawals" and told.value["status"] in (
@@ -155,8 +179,45 @@ class DecisionAuditor:
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
         if told.topic == "tick":
-            late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
+            late = [each for each in self.waiting.values() if each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
+        assert all(self.may(each.actor, each.command) for each in self.waiting.values()), "the word of somebody who may no longer decide it waits"
+
+    def may(self, actor: str, command: str) -> bool:
+        """Whether somebody may decide it, by the policy that decides."""
+        return actor in self.people and command in self.people[actor].commands
+
+    def tells(self, records: list[Record]) -> None:
+        """Which version of its incident first tells what is new of a mark, or of its withdrawal; and when an incident grew."""
+        published = {
+            record["incident_id"]: self.incidents.get(record["incident_id"], {"version": 0})["version"]
+            for record in records
+            if "incident_id" in record
+        }
+        at_first, marks = dict(published), dict[str, Record]()
+        for record in records:
+            if record["topic"] == "incidents":
+                published[record["incident_id"]] = record["version"]
+            elif record["topic"] == "marks":
+                name, into = record["mark_id"], record["incident_id"]
+                known = marks.get(name, self.marks.get(name))
+                marks[name] = record
+                if known is None or any(record[fact] != known[fact] for fact in SEEN):
+                    self.told_in[name] = published[into] + 1
+                    if record["state"] in STANDING and (known is None or known["incident_id"] != into or self.more(record, known)):
+                        self.grew_in.setdefault(into, set()).add(published[into] + 1)
+            elif record["topic"] == "verdicts" and "verdict" in record:
+                for name in self.of_withdrawal.get(record["withdrawal_id"], ()):
+                    into = marks.get(name, self.marks[name])["incident_id"]
+                    version = at_first.get(into, self.incidents.get(into, {"version": 0})["version"])
+                    self.told_in[name] = max(self.told_in[name], version + 1)
+
+    @staticmethod
+    def more(mark: Record, known: Record) -> bool:
+        """Whether a mark stands for more than it did."""
+        if known["state"] not in STANDING:
+            return True
+        return any(number(mark[fact] or "0") > number(known[fact] or "0") for fact in ("open_amount", "base_amount"))
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -164,37 +225,47 @@ class DecisionAuditor:
         for record in records:
             if record["topic"] != "audit" or record["event_id"] is None:
                 continue
-            if record["what"] == "expired":
-                key, first = next((key, each) for key, each in self.waiting.items() if each.event_id == record["event_id"])
-                assert not first.told, "expired twice"
-                assert now_ms >= first.at_ms + self.within_ms, "expired too early"
-                self.waiting[key] = first._replace(told=True)
-                self.told["expired"] += 1
+            if record["what"] in ("expired", "void"):
+                first = self.waiting.pop(record["event_id"])
+                if record["what"] == "expired":
+                    assert now_ms >= first.at_ms + self.within_ms, "expired too early"
+                elif told.value.get("approves") != record["event_id"]:
+                    assert not self.may(first.actor, first.command), "void, and its person still may"
+                    self.told["void with its person"] += 1
+                self.told[record["what"]] += 1
             else:
                 found.append(record)
         assert len(found) == (told.topic == "feedback" and told.fresh), "every decision has one outcome"
         return found[0] if found else None
 
     def judged(
-        self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], now_ms: int,
+        self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], told_in: dict[str, int],
+        first: Waiting | None, now_ms: int,
     ) -> None:  # fmt: skip
         """Whether an outcome was right, from who signed and what everybody knew."""
         value, what = told.value, outcome["what"]
-        actor, command, key = value["actor"], value["command"], content(value)
+        actor, command = value["actor"], value["command"]
         self.told[f"{what} {command}"] += 1
+        named = told.signer == actor and actor in self.people and value["journal_id"] == self.journal_id
+        was_taken = value["event_id"] in self.taken
+        fit = now_ms - self.valid_ms <= value["occurred_at_ms"] <= now_ms + AHEAD_MS
+        if named and fit:
+            self.taken.add(value["event_id"])
         if what == "refused":
-            others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "head")]
+            others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "void", "head")]
             assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
-            if "must be asked for again" in outcome["detail"]:
-                late = self.waiting[key]
-                if late.told or now_ms < late.at_ms + self.within_ms:
-                    del self.waiting[key]
-                assert late.actor != actor
-                assert now_ms >= late.at_ms + self.within_ms or (seen is not None and not seen[0] <= late.version <= seen[1]), "both agreed"
+            if first is not None and value["approves"] not in self.waiting and now_ms < first.at_ms + self.within_ms:
+                assert first.actor != actor
+                assert first.said == content(value)
+                stands = seen is not None and seen[0] <= first.version <= seen[1]
+                new = [mark for mark in self.about(value, before) if told_in[mark["mark_id"]] > first.version]
+                assert not stands or new or command == "snooze", "both agreed on what stood unchanged"
             return
         person = self.people.get(actor)
         assert person is not None
-        assert told.signer == actor, "not signed by its actor"
+        assert named, "not signed by its actor for this journal"
+        assert fit, "decided by what isn't valid any more, or not yet"
+        assert not was_taken, "decided twice by one decision"
         assert command in person.commands, "no role of that person's may decide it"
         assert not person.machine or command in TELLING, "a machine decided"
         assert seen is not None, "decided about nothing"
@@ -203,28 +274,44 @@ class DecisionAuditor:
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
         stake = self.stake(changed, value)
-        first = self.waiting.get(key)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
             now = self.version(value)
             assert now is not None
-            self.waiting[key] = Waiting(actor, value["event_id"], now[1], now_ms)
+            version = now[1] if command == "close" else value["seen_version"]
+            self.waiting[value["event_id"]] = Waiting(actor, command, content(value), version, now_ms)
         elif len(outcome["actors"]) == 2:
             assert first is not None, "nobody was the first person"
             assert outcome["actors"] == [first.actor, actor]
             assert first.actor != actor, "one person twice"
+            assert self.may(first.actor, command), "the first person may no longer decide it"
+            assert first.said == content(value), "the second person approved something else"
             assert now_ms < first.at_ms + self.within_ms, "the second person came too late"
             assert seen[0] <= first.version, "the first person saw another version"
-            del self.waiting[key]
+            del self.waiting[value["approves"]]
         else:
+            assert "approves" not in value
             assert outcome["actors"] == [actor]
             assert command not in self.two_for, "it needs two"
             assert stake is not None, "what has no price needs two"
             assert stake <= self.above, "so much needs two"
         if what == "decided":
-            self.done(command, value, before)
+            left = self.left(value, before, told_in)
+            assert not left & {mark["mark_id"] for mark in changed}, "a decision changed what its actor hadn't seen"
+            said = f"{len(left)} mark(s) that came or changed since version {self.bound} are left"
+            assert (said in outcome["detail"]) == (bool(left) and command in OF_MARKS), "what is left isn't said"
+            self.told[f"left {command}"] += bool(left)
+            assert command != "close" or max(self.grew_in.get(value["subject_id"], ()), default=0) <= self.bound, (
+                "closed, and more is marked than was seen"
+            )
+            self.done(command, value, {name: mark for name, mark in before.items() if name not in left})
             if command == "snooze":
                 self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
+
+    def left(self, value: dict[str, Any], before: dict[str, Record], told_in: dict[str, int]) -> set[str]:
+        """The marks of an incident that came or changed since it was seen; by the first of two persons, if that was earlier."""
+        of_it = self.about(value, before) if value["subject"] == "incident" else []
+        return {mark["mark_id"] for mark in of_it if told_in[mark["mark_id"]] > self.bound}
 
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
@@ -299,6 +386,8 @@ class DecisionAuditor:
             assert (known["verdict"], verdict["verdict"]) == ("HOLD", "CLEAR")
             if told.value["subject"] == "withdrawal":
                 assert told.value["subject_id"] == verdict["withdrawal_id"], "another was released"
+            else:
+                assert verdict["withdrawal_id"] not in self.unseen, "what the person hadn't seen was released"
             self.told["released"] += 1
         self.verdicts[verdict["withdrawal_id"]] = verdict
         rules = [reason["rule"] for reason in verdict["reasons"]]
@@ -336,8 +425,11 @@ class DecisionAuditor:
         elif stage == "new":
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
+        elif stage == "investigating" and known["state"] == "pending_closure" and incident["version"] in self.grew_in.get(name, ()):
+            assert absorbs or "closure_withdrawn" in [line["what"] for line in incident["timeline"]]
+            self.told["grew: stays open"] += 1
         elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
-            assert told.topic in {"feedback", "tick"}
+            assert told.topic in {"feedback", "tick", "term"}
         else:
             assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
         if stage == "closed" and outcome is not None and "close" in self.two_for:

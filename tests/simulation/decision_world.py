@@ -6,6 +6,7 @@ Draws entries and tells the auditors what they must know beforehand. What a pers
 import base64
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,7 +47,8 @@ DRAWN: dict[str, int] = {
 def signed(value: dict[str, Any], signer: str) -> str:
     """A signature over what is decided, by the contract's words."""
     fields = (
-        "event_id", "occurred_at_ms", "subject", "subject_id", "command", "actor", "seen_version", "amount", "argument", "time_ms", "reason",
+        "journal_id", "event_id", "occurred_at_ms", "subject", "subject_id", "command", "actor", "seen_version", "approves", "amount", "argument", "time_ms",
+        "reason",
     )  # fmt: skip
     text = json.dumps([value.get(field) for field in fields], separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(KEYS[signer].sign(text.encode())).decode()
@@ -68,31 +70,46 @@ class PeopleWorld(World):
         self.administered = rng.random() < 0.3
         self.names = [name for name in ROLES if self.administered or "administrator" not in ROLES[name] or name == "robot"]
         self.four_eyes = FourEyes(rng.choice(TWO_FOR), str(rng.choice((0, 1_000, 10**6, 10**9))), rng.choice((5_000, 30_000, 200_000)))
-        people = {name: Person(frozenset(command for role in ROLES[name] for command in COMMANDS[role]), name == "robot") for name in self.names}
         above = int(self.four_eyes.above_base_amount)
-        self.people = DecisionAuditor(people, self.four_eyes.commands, above, self.four_eyes.within_ms, self.auditor)
+        self.valid_ms = rng.choice((45_000, 3_600_000))
+        self.people = DecisionAuditor({}, self.four_eyes.commands, above, self.four_eyes.within_ms, self.valid_ms, self.auditor)
         self.made: list[tuple[bytes, Told]] = []
-        self.proposed: tuple[Any, ...] = ()
+        self.decisions: list[Told] = []
+        self.proposed: tuple[tuple[Any, ...], list[str]] = ((), [])
         self.asked: list[dict[str, Any]] = []
         self.silent_until_ms = 0
         self.newest_term = ""
 
     def opening(self) -> list[bytes]:
         """A term, and every source opened."""
-        return [self.next_term().entry, *self.writer.opened(START_MS)]
+        first = self.next_term().entry
+        self.people.journal_id = sha256(first).hexdigest()
+        return [first, *self.writer.opened(START_MS)]
 
-    def policy(self, taken: tuple[Any, ...]) -> Policy:
-        actors = {name: Actor(PUBLIC[name], ROLES[name], machine=name == "robot") for name in self.names}
+    def policy(self, taken: tuple[Any, ...], names: list[str]) -> Policy:
+        actors = {name: Actor(PUBLIC[name], ROLES[name], machine=name == "robot") for name in names}
         roles = {name: Role(commands) for name, commands in COMMANDS.items()}  # type: ignore[arg-type]
-        return policy(layers=taken, price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=self.four_eyes)
+        return policy(
+            layers=taken, price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=self.four_eyes, decision_valid_ms=self.valid_ms
+        )  # fmt: skip
+
+    def decides(self) -> None:
+        """What was proposed decides from here on."""
+        taken, names = self.proposed
+        self.auditor.terms(taken)
+        self.people.people = {
+            name: Person(frozenset(command for role in ROLES[name] for command in COMMANDS[role]), name == "robot") for name in names
+        }  # fmt: skip
 
     def next_term(self) -> Drawn:
         """A worker's policy: it decides at once where nobody may decide about policies."""
         taken = layers(self.rng)
-        told = self.policy(taken)
-        self.proposed = taken
+        gone = self.rng.choice((None, None, "lea", "leo", "ana"))
+        names = [name for name in self.names if name != gone]
+        told = self.policy(taken, names)
+        self.proposed = (taken, names)
         if self.number == 0 or not self.administered:
-            self.auditor.terms(taken)
+            self.decides()
         self.newest_term = f"term-{self.number}"
         return Drawn(entries.term(self.newest_term, ENGINE_VERSION, told, PARTITIONS, self.at_ms), Told("term", {}))
 
@@ -106,6 +123,7 @@ class PeopleWorld(World):
             entry, told = rng.choice(self.made[-50:])
             if rng.random() < 0.5:
                 entry = self.writer.event(told.topic, json.loads(entry)["event"], self.at_ms)
+                return Drawn(entry, told._replace(fresh=told.topic == "feedback"))
             return Drawn(entry, told._replace(fresh=False))
         if draw < 0.05:
             return Drawn(entries.tick(self.newest_term, self.at_ms), Told("tick", {}))
@@ -134,15 +152,31 @@ class PeopleWorld(World):
         rng = self.rng
         if self.asked and rng.random() < 0.45:
             value = dict(rng.choice(self.asked[-4:]))
+            if rng.random() < 0.9:  # otherwise another decision that happens to say the same
+                value["approves"] = next(
+                    (name for name in (value.get("approves"), value["event_id"]) if name in self.people.waiting), value["event_id"]
+                )
+            else:
+                value.pop("approves", None)
             value["event_id"] = f"d{self.number}"
+        elif self.decisions and rng.random() < 0.03:  # from long ago, as it was
+            told = rng.choice(self.decisions)
+            return Drawn(self.writer.event("feedback", told.value, self.at_ms), told)
         else:
             value = self.wish()
         seen = self.people.version(value)
-        value |= {"occurred_at_ms": self.at_ms - rng.randrange(60_000), "reason": "looked at it", "seen_version": seen[1] if seen else 0}
-        able = [name for name, person in self.people.people.items() if value["command"] in person.commands]
+        made_ms = self.at_ms - rng.randrange(60_000) if rng.random() < 0.98 else self.at_ms + rng.randrange(120_000)
+        value |= {"occurred_at_ms": made_ms, "journal_id": self.people.journal_id, "reason": "looked at it", "seen_version": seen[1] if seen else 0}
+        if seen is not None and rng.random() < 0.3:  # what was published a while ago, and is still up to date
+            value["seen_version"] = rng.randrange(seen[0], seen[1] + 1)
+        able = [
+            name for name, person in self.people.people.items() if value["command"] in person.commands and not (person.machine and rng.random() < 0.8)
+        ]  # fmt: skip
         value["actor"] = rng.choice(able) if able and rng.random() < 0.9 else rng.choice(NAMES)
         if rng.random() < 0.1:
             value["seen_version"] = max(0, value["seen_version"] + rng.choice((-3, -2, -1, 1)))
+        if rng.random() < 0.01:
+            value["journal_id"] = "0" * 64
         signer: str | None = value["actor"]
         draw = rng.random()
         if draw < 0.03:
@@ -154,14 +188,15 @@ class PeopleWorld(World):
             value["signature"] = signed(value, signer)
         if 0.04 < draw < 0.05:  # signed, and changed afterwards
             value["reason"], signer = "looked at something else", None
-        fresh = True
         before = next((told.value for _, told in reversed(self.made[-20:]) if told.topic == "feedback"), None)
         if draw > 0.98 and before is not None:  # another decision under a known id
-            value["event_id"], fresh = before["event_id"], False
-        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), Told("feedback", value, fresh, signer))
+            value["event_id"] = before["event_id"]
+            if signer is not None:
+                value["signature"] = signed(value, signer)
+        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), Told("feedback", value, signer=signer))
         self.made.append(drawn)
-        if fresh:
-            self.asked.append(value)
+        self.asked.append(value)
+        self.decisions.append(drawn.told)
         return drawn
 
     def unasked(self) -> bytes:
@@ -231,4 +266,4 @@ class PeopleWorld(World):
             elif told.topic == "term" and record["what"] == "term" and not any(each.get("what") == "policy-proposed" for each in records):
                 self.people.proposed = None
             elif record["what"] == "decided" and told.value.get("command") == "change_policy":
-                self.auditor.terms(self.proposed)
+                self.decides()

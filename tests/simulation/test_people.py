@@ -73,8 +73,7 @@ class Played:
         assert world.auditor.improvable() == []
         snoozed = {key: snooze.until_ms for key, snooze in state.snoozes.by_key.items() if snooze.until_ms > world.at_ms}
         assert snoozed == {key: until_ms for key, until_ms in world.people.snoozed.items() if until_ms > world.at_ms}
-        first = {waiting.event_id for waiting in state.approvals.by_content.values()}
-        assert first == {waiting.event_id for waiting in world.people.waiting.values()}
+        assert set(state.approvals.by_event) == set(world.people.waiting)
 
     def crash(self) -> None:
         """All since the last snapshot is lost, and folded again from the journal: with the same outcome, however it is cut."""
@@ -160,6 +159,7 @@ def test_people_cannot_break_it(first: int) -> None:
     ):
         assert seen[f"decided {command}"] > A_TEST // 10, f"{command} was hardly ever decided: it has proven little"
         assert seen[f"refused {command}"] > 0
+    assert min(seen[name] for name in ("left confirm", "left clear", "left change_cause", "void", "void with its person", "grew: stays open")) > 0
     assert min(seen["expired"], seen["released"], seen["decided change_policy"], seen["decided snooze"], seen["moved"]) > 0
 
 

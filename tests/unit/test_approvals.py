@@ -51,19 +51,19 @@ def test_nobody_and_no_subject_takes_more_than_a_share() -> None:
     for number in range(share):
         assert approvals.full(decision("ana", subject_id="s"), LIMIT) is None
         wait(approvals, "ana", f"a{number}", subject_id=f"s{number}")
-    assert approvals.full(decision("ana", subject_id="s"), LIMIT) == f"{share} decisions by ana wait for a second person already"
+    assert approvals.full(decision("ana", subject_id="s"), LIMIT) == f"{share} decision(s) by ana wait for a second person already"
     assert approvals.full(decision("ben", subject_id="s"), LIMIT) is None
     for number in range(share // SHARE):
         wait(approvals, "cem", f"e{number}", subject_id="t")
-    assert approvals.full(decision("cem", subject_id="t"), LIMIT) == f"{share // SHARE} decisions by cem about t wait for a second person already"
+    assert approvals.full(decision("cem", subject_id="t"), LIMIT) == f"{share // SHARE} decision(s) by cem about t wait for a second person already"
     assert approvals.full(decision("cem", subject_id="u"), LIMIT) is None and approvals.full(decision("ben", subject_id="t"), LIMIT) is None
     for number in range(share):
         wait(approvals, f"p{number}", f"b{number}", subject_id="s")
-    assert approvals.full(decision("ben", subject_id="s"), LIMIT) == f"{share} decisions about s wait for a second person already"
+    assert approvals.full(decision("ben", subject_id="s"), LIMIT) == f"{share} decision(s) about s wait for a second person already"
     assert approvals.full(decision("ben", subject_id="t"), LIMIT) is None
     for number in range(2 * share + share // SHARE, LIMIT):
         wait(approvals, f"q{number}", f"c{number}", subject_id=f"t{number}")
-    assert approvals.full(decision("ben", subject_id="t"), LIMIT) == f"{LIMIT} decisions wait for a second person already"
+    assert approvals.full(decision("ben", subject_id="t"), LIMIT) == f"{LIMIT} decision(s) wait for a second person already"
     assert approvals.full(decision("ben"), 1) is not None and Approvals().full(decision("ben"), 1) is None
 
 

@@ -171,7 +171,7 @@ def test_a_closing_is_stale_when_more_is_marked_than_the_person_saw() -> None:
 
 def test_a_closing_that_is_proposed_comes_to_nothing_when_more_is_marked() -> None:
     story, incident_id = attacked()
-    incident = story.engine.state.incidents.by_id[incident_id]
+    incident: Any = story.engine.state.incidents.by_id[incident_id]
     incident_says(story, "lea", "close", incident_id, argument="test")
     version = seen(story, "incident", incident_id)
     assert incident.stage == "pending_closure"

@@ -271,7 +271,7 @@ def test_who_fills_the_table_blocks_nobody_else_and_what_expired_counts_for_noth
     rules = ("unit_confusion", "silent", "sent_again")
     for value, rule in enumerate(rules):
         assert snooze("ana", value, rule).startswith("awaits-second")
-    assert "1 decisions by ana about silent wait" in snooze("ana", 8, "silent")
+    assert "1 decision(s) by ana about silent wait" in snooze("ana", 8, "silent")
     assert snooze("ben", 9, rules[0]).startswith("awaits-second")
     story.now_ms += 60_000  # no Tick told of it
     assert snooze("ana", 10, rules[0]).startswith("awaits-second")
