@@ -120,7 +120,7 @@ class Decisions:
     def _look_again(self, withdrawal_id: str, incident_id: str | None) -> None:
         """Something is found out about a withdrawal: who saw its incidents before this entry doesn't know, and decides about the others."""
         state = self.state
-        if withdrawal_id in self.looked_at or (incident_id is None and withdrawal_id not in state.marks.by_withdrawal):
+        if withdrawal_id in self.looked_at:
             return
         self.looked_at[withdrawal_id] = None
         for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):

@@ -119,12 +119,8 @@ class PeopleWorld(World):
         self.at_ms += rng.randrange(2_000)
         self.number += 1
         draw = rng.random()
-        if self.made and draw < 0.03:  # the same record again, as after a producer's retry or an intake's restart
-            entry, told = rng.choice(self.made[-50:])
-            if rng.random() < 0.5:
-                entry = self.writer.event(told.topic, json.loads(entry)["event"], self.at_ms)
-                return Drawn(entry, told._replace(fresh=told.topic == "feedback"))
-            return Drawn(entry, told._replace(fresh=False))
+        if self.made and draw < 0.03:
+            return self.again()
         if draw < 0.05:
             return Drawn(entries.tick(self.newest_term, self.at_ms), Told("tick", {}))
         if draw < 0.07:
@@ -146,6 +142,13 @@ class PeopleWorld(World):
         drawn = Drawn(entry, Told(topic, json.loads(entry)["event"]))
         self.made.append(drawn)
         return drawn
+
+    def again(self) -> Drawn:
+        """The same again: the record, as after an intake's restart, or the event, as after a producer's retry. Of a decision that is told once more."""
+        entry, told = self.rng.choice(self.made[-50:])
+        if self.rng.random() < 0.5:
+            return Drawn(entry, told._replace(fresh=False))
+        return Drawn(self.writer.event(told.topic, json.loads(entry)["event"], self.at_ms), told._replace(fresh=told.topic == "feedback"))
 
     def decision(self) -> Drawn:
         """Somebody decides something: mostly what can be decided, about what is there, as it is."""

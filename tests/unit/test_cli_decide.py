@@ -70,7 +70,7 @@ def test_times_are_the_same_for_the_second_person(tmp_path: Path, monkeypatch: p
     wanted = ("snooze", "rule", "unit_confusion", "--value", "address:home")
     assert stage.say("ana", *wanted, "--until", "2023-11-15T12:00:00.250+09:00") == 0
     command = shlex.split(capsys.readouterr().out.splitlines()[2])[2:-6]
-    assert command == [*wanted, "--until", "2023-11-15T03:00:00.250Z"]
+    assert command == [*wanted, "--until", "2023-11-15T03:00:00.250Z", "--approves", stage.sent()[0]["event_id"]]
     assert stage.say("ben", *command) == 0
     assert capsys.readouterr().out.startswith("decided: ")
 
@@ -103,7 +103,7 @@ def test_of_a_withdrawal_the_newest_verdict_counts_though_an_older_one_is_repeat
     assert len(log) > 1
     stage.cluster.append("verdicts", log[0].value, log[0].key, headers=log[0].headers)
     assert stage.say("ana", "confirm", "withdrawal", "w") == 0
-    assert stage.sent()[0]["seen_version"] == len(log)
+    assert stage.sent()[0]["seen_version"] == len(log) + 1  # the verdicts' and the mark's
 
 
 def test_what_others_say_of_the_decision_is_no_outcome(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -128,7 +128,7 @@ def test_a_policy_is_changed_by_its_hash(tmp_path: Path, monkeypatch: pytest.Mon
     assert proposal is not None
     assert stage.say("adam", "change-policy", "policy", proposal.sha256) == 0
     assert "differs in late_after_ms" in capsys.readouterr().err
-    assert stage.say("eve", "change-policy", "policy", proposal.sha256) == 0
+    assert stage.say("eve", "change-policy", "policy", proposal.sha256, "--approves", stage.sent()[0]["event_id"]) == 0
     assert stage.engine.state.policy.late_after_ms == 5_000
     assert stage.say("eve", "change-policy", "policy", "0" * 64) == 2
 
