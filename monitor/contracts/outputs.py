@@ -149,12 +149,16 @@ class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
     held: Annotated[Amount, Meta(description="What those layers hold for marks.")]
     paid: Annotated[Amount, Meta(description="What those layers have paid.")]
     headroom_base_amount: Annotated[
-        dict[str, Amount], Meta(description="By cause: what a customers' loss of this asset could draw on, money and this asset in kind.")
+        dict[str, Amount],
+        Meta(description="By cause: what one further event could draw on for customers' losses of this asset, money and this asset in kind."),
     ]
     customers: Annotated[Amount, Meta(description="Customers', in hot and cold wallets, by their balances.")]
     customers_hot: Annotated[Amount, Meta(description="Customers', in hot wallets.")]
     guarantee_shortfall: Annotated[
-        Amount, Meta(description="Same kind and quantity: what customers have more of it in hot wallets than its layers have available and held.")
+        Amount,
+        Meta(
+            description="Same kind and quantity: what customers have more of it in hot wallets than its layers of kind guarantee have available and held."
+        ),
     ]
     price: Annotated[Amount | None, Meta(description="The newest price that counts.")]
     price_standing: Annotated[
@@ -167,7 +171,7 @@ class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
 
 
 class WalletAtRisk(msgspec.Struct, frozen=True, gc=False):
-    """If this hot wallet of customers' were emptied now."""
+    """If this hot wallet of customers' were emptied now, as one further event."""
 
     wallet_id: Id
     provider_id: Id | None
@@ -184,7 +188,9 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     base_currency: Id
     layers: tuple[LayerCoverage, ...]
     assets: tuple[AssetCoverage, ...]
-    available_base_amount: Amount
+    available_base_amount: Annotated[
+        Amount, Meta(description="What the policy's layers can still carry in all, whatever the cause and however many events.")
+    ]
     held_base_amount: Amount
     paid_base_amount: Amount
     marked_base_amount: Amount
@@ -194,7 +200,13 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
         bool,
         Meta(description="Something is marked and nothing is available. What becomes available carries what stands uncovered, the oldest first."),
     ]
-    headroom_base_amount: Annotated[dict[str, Amount], Meta(description="By cause: what a customers' loss could still draw on, all assets in kind.")]
+    headroom_base_amount: Annotated[
+        dict[str, Amount],
+        Meta(
+            description="By cause: what one further event, a new incident, could draw on for customers' losses: of each layer what it can still carry, "
+            "within its limit for one event, less its deductible; all assets in kind. What all events together could draw on is available_base_amount."
+        ),
+    ]
     customers_base_amount: Annotated[
         Amount, Meta(description="Customers' assets in hot and cold wallets, by their balances; what has no price isn't in.")
     ]
