@@ -15,7 +15,7 @@ from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
 from monitor.incident_state import incident_record
 from monitor.incidents import Standing
-from monitor.mark_state import Change, MarkState
+from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
 from monitor.scoring import Opinion
@@ -296,11 +296,26 @@ class Decisions:
         detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
         self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
-    def clear(self, mark_id: str) -> None:
-        """The loss didn't happen: give the mark back, if there is one of which nothing was compensated or came back."""
-        change = self.state.marks.clear(mark_id)
+    def unsent(self, mark_id: str, what: str, *, is_news: bool) -> None:
+        """What is marked never left. What is only suspected is given back; what people decided stands until they take it back, and they are told."""
+        state, now_ms = self.state, self.state.clock.now_ms
+        mark = state.marks.by_id[mark_id]
+        if mark.stage == "cleared":
+            return
+        change = state.marks.clear(mark_id) if mark.stage == "suspected" else None
         if isinstance(change, Change):
             self.changed(change)
+            return
+        if not is_news:
+            return
+        detail = f"Mark {mark_id} is {told(mark.stage)}, but {what}: clear it, or find out what else is wrong."
+        self.audit(Audit(decided_at_ms=now_ms, what="contradicted", subject_id=mark_id, detail=detail))
+        incident = state.incidents.by_id.get(mark.incident_id)
+        if incident is not None:
+            state.incidents.contradicted(incident, detail, now_ms)
+            self.publish_incident(mark.incident_id)
+            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, f"{detail} ")
+            self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:
         """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""

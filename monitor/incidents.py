@@ -22,7 +22,7 @@ from monitor.policy import Limits, Policy
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
 
-Why = Literal["opened", "escalated", "reopened", "clock_missed"]
+Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted"]
 
 
 class Counts(msgspec.Struct):
@@ -171,7 +171,7 @@ class Incidents:
         incident.last_finding_at_ms = max(incident.last_finding_at_ms, other.last_finding_at_ms)
         stage = max(incident.stage, other.stage, key=HANDLING.index)
         incident.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
-        incident.outcome = other.outcome = None
+        incident.stage_before = other.stage_before = incident.outcome = other.outcome = None
         incident.assignee = incident.assignee or other.assignee
         incident.follows = incident.follows or other.follows
         incident.findings += other.findings
@@ -298,7 +298,7 @@ class Incidents:
         return kind, why
 
     def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, missed: str = "") -> Alert:
-        """The record that tells somebody of an incident; `missed` says first what of its clock sheet is."""
+        """The record that tells somebody of an incident; `missed` says first what of its clock sheet is, or what contradicts it."""
         told = facts(incident)
         return Alert(
             decided_at_ms=now_ms,
@@ -311,6 +311,16 @@ class Incidents:
             summary=missed + summary(told, now_ms, policy),
             policy_version=policy.version,
         )
+
+    def contradicted(self, incident: IncidentState, detail: str, now_ms: int) -> None:
+        """A fact speaks against what people decided about it: a notice, and whoever is about to decide must look again."""
+        if incident.stage == "pending_closure":
+            incident.stays_open(now_ms, "a loss of it is contradicted")
+        incident.handled(now_ms, "contradicted", detail)
+        incident.alerts += 1
+        self.counts.alerts["notice"] += 1
+        self.dirty[incident.incident_id] = None
+        self.clocked(incident)
 
     def clocked(self, incident: IncidentState) -> None:
         """Its clock sheet, marks or stage changed: know when its next target is missed."""
