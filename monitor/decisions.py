@@ -13,7 +13,9 @@ from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import coverage, mark_record
 from monitor.findings import Finding, Subject, rule_of
+from monitor.headroom import THEFT, headrooms, set_aside
 from monitor.incident_state import incident_record
+from monitor.incident_words import left
 from monitor.incidents import Standing
 from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
@@ -47,6 +49,8 @@ class Decisions:
         """Whether marks or layers changed since levels were looked at."""
         self.moved_by: str | None = None
         """The incident of the newest mark that did."""
+        self.paged_left: tuple[int, int] | None = None
+        """The entry that the newest page went out with, and what that said is left of the reserve."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -224,10 +228,20 @@ class Decisions:
         due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
         if due is not None:
             self.publish_incident(incident_id)
-            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy))
+            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left(due[0])))
         if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
+
+    def _left(self, kind: str) -> str:
+        """What is left of the reserve, for whoever is told of an incident now: nothing to say where nothing was set aside."""
+        marks, whole_minor = self.state.marks, set_aside(self.state.marks, THEFT)
+        if whole_minor == 0:
+            return ""
+        left_minor = headrooms(marks)[THEFT].total()
+        if kind == "page":
+            self.paged_left = self.outbox.offset, left_minor
+        return left(left_minor, whole_minor, self.state.policy)
 
     def watch_clocks(self) -> None:
         """On a Tick: tell of every target of a clock sheet that was missed, once."""
@@ -236,7 +250,9 @@ class Decisions:
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
-            self.outbox.put("alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, late))
+            self.outbox.put(
+                "alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, first=late)
+            )
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
@@ -245,12 +261,16 @@ class Decisions:
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
 
-    def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
-        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did."""
+    def level(self, rule: str, measure: str, detail: str, incident_id: str | None, left_minor: int | None = None) -> None:
+        """A level of coverage is crossed: people are told, or woken if it is critical, unless an incident's page has just said what is left.
+
+        `incident_id`: whose mark crossed it, if one did; `left_minor`: what is left of the reserve, where the level is of that.
+        """
         state = self.state
         state.totals.findings[rule] = state.totals.findings.get(rule, 0) + 1
         severity = rule_of(rule).severity
-        kind: Literal["page", "notice"] = "page" if severity == "critical" else "notice"
+        woken = left_minor is not None and self.paged_left == (self.outbox.offset, left_minor)
+        kind: Literal["page", "notice"] = "page" if severity == "critical" and not woken else "notice"
         state.incidents.counts.alerts[kind] += 1
         alert = Alert(
             decided_at_ms=state.clock.now_ms,
@@ -314,7 +334,7 @@ class Decisions:
         if incident is not None:
             state.incidents.contradicted(incident, detail, now_ms)
             self.publish_incident(mark.incident_id)
-            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, f"{detail} ")
+            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
             self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:

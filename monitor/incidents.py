@@ -297,9 +297,9 @@ class Incidents:
             incident.happened(now_ms, "escalated" if why == "escalated" else "paged", f"page {incident.alerts}")
         return kind, why
 
-    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, missed: str = "") -> Alert:
-        """The record that tells somebody of an incident; `missed` says first what of its clock sheet is, or what contradicts it."""
-        told = facts(incident)
+    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
+        """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
+        told = facts(incident)._replace(reserve=reserve)
         return Alert(
             decided_at_ms=now_ms,
             alert_id=f"{incident.incident_id}/{incident.alerts}",
@@ -308,7 +308,7 @@ class Incidents:
             why=why,
             severity=incident.severity,
             title=title(told, policy),
-            summary=missed + summary(told, now_ms, policy),
+            summary=first + summary(told, now_ms, policy),
             policy_version=policy.version,
         )
 

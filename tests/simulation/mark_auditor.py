@@ -16,6 +16,7 @@ Takes = list[tuple[str, str, Fraction, Fraction]]
 BASE = "JPY"
 NUMBERS = ("amount", "asset_amount", "base_amount", "deductible")
 ZERO = Fraction(0)
+LEFT = "further event of unauthorized access: "
 number = cache(Fraction)
 STANDING = ("suspected", "confirmed", "partly_recovered")
 
@@ -256,6 +257,35 @@ class Auditor:
         for field, of in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
             assert number(coverage[field]) == self.worth[of, None]
         assert coverage["at_least"] == (self.unpriced > 0)
+        for cause, told in coverage["headroom_base_amount"].items():
+            assert number(told) == self.further(cause), cause
+
+    def further(self, cause: str) -> int:
+        """What one further event could draw on: of each layer its room, at most its limit for an event, less its deductible, in the base currency."""
+        total = 0
+        for layer in self.layers:
+            if cause in layer.causes:
+                carries = max(ZERO, self.room(layer, "another's") - layer.deductible)
+                price = "1" if layer.unit == BASE else self.prices.get(layer.unit, ("0", 0))[0]
+                total += ceil(carries * number(price))
+        return total
+
+    @staticmethod
+    def left(alert: Record) -> str:
+        """What an alert says is left of the reserve; nothing if it doesn't say."""
+        return str(alert["summary"].partition(LEFT)[2].partition(f" {BASE}")[0])
+
+    def alerts(self, alerts: list[Record]) -> None:
+        """Of an entry: the reserve's lowest level wakes nobody whom an incident's page has just told what is left; otherwise it does."""
+        pages = [alert for alert in alerts if alert["kind"] == "page" and alert["why"] != "level_crossed"]
+        said = [self.left(page).replace(",", "") for page in pages]
+        for alert in alerts:
+            if alert["why"] == "level_crossed" and self.left(alert):
+                left = self.left(alert)
+                assert left == str(self.further("unauthorized_access"))
+                wakes = alert["severity"] == "critical" and left not in said
+                assert alert["kind"] == ("page" if wakes else "notice")
+                self.told[f"lowest level: {alert['kind']}"] += alert["severity"] == "critical"
 
     def incident(self, incident: Record) -> None:
         """What an incident says of its marks is the sum over them."""

@@ -61,6 +61,56 @@ def test_the_level_is_of_what_one_event_could_draw_on_at_first() -> None:
     assert alerts(published) == ["notice: less than 50 % is left for one further event of unauthorized access: 700 JPY of 2100 JPY"]
 
 
+# --- who is woken when the reserve is nearly used up ---
+
+ASKED = "withdrawals status=requested balance_before=0 withdrawal_id={} amount={}"
+LOWEST = CoverageLevels(headroom_percent=(10,), exhaustion_minutes=())
+
+
+def test_a_page_that_says_what_is_left_wakes_once() -> None:
+    story = funded(coverage_levels=LOWEST)
+    published = story.tell(ASKED.format("w1", "1.9"))
+    assert alerts(published) == [
+        "page: More than is held: 1,900 JPY",
+        "notice: less than 10 % is left for one further event of unauthorized access: 100 JPY of 2000 JPY",
+    ]
+    page, level = [record for record in published if record["topic"] == "alerts"]
+    assert "The reserve covers it. Left for one further event of unauthorized access: 100 JPY of 2,000 JPY, 5 %." in str(page["summary"])
+    assert (level["severity"], level["incident_id"]) == ("critical", page["incident_id"])
+    assert story.engine.state.incidents.counts.alerts == {"page": 1, "notice": 1}
+
+
+def test_a_level_crossed_without_a_page_of_an_incident_wakes_somebody() -> None:
+    story = funded(coverage_levels=LOWEST)
+    assert len(alerts(story.tell(ASKED.format("w1", "1.1")))) == 1  # its page said that 900 are left
+    assert alerts(story.tell(ASKED.format("w2", "0.8"))) == [
+        "page: less than 10 % is left for one further event of unauthorized access: 100 JPY of 2000 JPY"
+    ]
+
+
+def test_a_page_that_said_more_is_left_than_there_is_doesnt_count() -> None:
+    story = funded(coverage_levels=LOWEST)
+    decisions = story.engine.decisions
+    decisions.outbox.at(7)
+    decisions.paged_left = 7, 100
+    for offset, left_minor in ((7, 100), (7, 99), (8, 100)):
+        decisions.outbox.at(offset)
+        decisions.level("reserve_nearly_used_up", "headroom", "little is left", None, left_minor)
+    decisions.level("reserve_nearly_used_up", "headroom", "little is left", None)
+    kinds = [b'"kind":"page"' in record.value for record in decisions.outbox.take()]
+    assert kinds == [False, True, True, True]
+
+
+def test_where_nothing_is_set_aside_nothing_is_said_of_it() -> None:
+    story = Story()
+    told(story, "prices price=1000")
+    [page] = [record for record in story.tell(ASKED.format("w1", "1")) if record["topic"] == "alerts"]
+    assert "Left for" not in str(page["summary"])
+
+
+# --- the guarantee ---
+
+
 def test_only_a_guarantee_is_a_guarantee() -> None:
     layers = (Layer("kind", "BTC", kind="guarantee"), Layer("reserve", "BTC"), Layer("insurance", "BTC", kind="insurance"))
     story = Story(layers=layers, coverage_levels=CoverageLevels(hot_share_percent=()))
