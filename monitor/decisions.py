@@ -26,6 +26,8 @@ from monitor.state import State
 from monitor.withdrawals import RANK, Known
 
 REASONS_MAX = 16
+JUST_PAGED_MS = 60_000
+"""Within a minute of a page nobody has done more than open his screen, where everything else stands."""
 
 
 class FactRefusedError(Exception):
@@ -49,8 +51,6 @@ class Decisions:
         """Whether marks or layers changed since levels were looked at."""
         self.moved_by: str | None = None
         """The incident of the newest mark that did."""
-        self.paged_left: tuple[int, int] | None = None
-        """The entry that the newest page went out with, and what that said is left of the reserve."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -228,20 +228,17 @@ class Decisions:
         due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
         if due is not None:
             self.publish_incident(incident_id)
-            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left(due[0])))
+            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left()))
         if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
 
-    def _left(self, kind: str) -> str:
+    def _left(self) -> str:
         """What is left of the reserve, for whoever is told of an incident now: nothing to say where nothing was set aside."""
         marks, whole_minor = self.state.marks, set_aside(self.state.marks, THEFT)
         if whole_minor == 0:
             return ""
-        left_minor = headrooms(marks)[THEFT].total()
-        if kind == "page":
-            self.paged_left = self.outbox.offset, left_minor
-        return left(left_minor, whole_minor, self.state.policy)
+        return left(headrooms(marks)[THEFT].total(), whole_minor, self.state.policy)
 
     def watch_clocks(self) -> None:
         """On a Tick: tell of every target of a clock sheet that was missed, once."""
@@ -261,15 +258,17 @@ class Decisions:
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
 
-    def level(self, rule: str, measure: str, detail: str, incident_id: str | None, left_minor: int | None = None) -> None:
-        """A level of coverage is crossed: people are told, or woken if it is critical, unless an incident's page has just said what is left.
+    def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
+        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did.
 
-        `incident_id`: whose mark crossed it, if one did; `left_minor`: what is left of the reserve, where the level is of that.
+        Whom a page of that incident has just woken isn't woken again: it says what was left, and he is looking.
         """
         state = self.state
         state.totals.findings[rule] = state.totals.findings.get(rule, 0) + 1
         severity = rule_of(rule).severity
-        woken = left_minor is not None and self.paged_left == (self.outbox.offset, left_minor)
+        incident = state.incidents.by_id.get(incident_id or "")
+        paged_at_ms = None if incident is None else incident.last_paged_at_ms
+        woken = paged_at_ms is not None and state.clock.now_ms - paged_at_ms <= JUST_PAGED_MS
         kind: Literal["page", "notice"] = "page" if severity == "critical" and not woken else "notice"
         state.incidents.counts.alerts[kind] += 1
         alert = Alert(

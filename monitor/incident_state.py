@@ -68,6 +68,7 @@ class IncidentState(msgspec.Struct):
     uncovered_base_minor: int = 0
     paged_base_minor: int = -1
     paged_certain: bool = False
+    last_paged_at_ms: int | None = None
     alerts: int = 0
     severe: bool = False
     certain: bool = False

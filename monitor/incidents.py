@@ -185,6 +185,7 @@ class Incidents:
         incident.missed += [target for target in other.missed if target not in incident.missed]
         incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
         incident.paged_certain |= other.paged_certain
+        incident.last_paged_at_ms = max((at_ms for at_ms in (incident.last_paged_at_ms, other.last_paged_at_ms) if at_ms is not None), default=None)
         incident.alerts += other.alerts
         incident.severe |= other.severe
         incident.certain |= other.certain
@@ -285,6 +286,7 @@ class Incidents:
         return None
 
     def _paged(self, incident: IncidentState, now_ms: int) -> None:
+        incident.last_paged_at_ms = now_ms
         if incident.clock.paged_at_ms is None:
             incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=now_ms)
         self.clocked(incident)

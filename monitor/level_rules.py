@@ -19,12 +19,11 @@ GUARANTEE_TOPICS = ("balances", "reserves")
 
 
 class Crossing(NamedTuple):
-    """A level that was crossed: by which rule it is told, the sentence for people, and what is left of the reserve where it is of that."""
+    """A level that was crossed: by which rule it is told, and the sentence for people."""
 
     rule: str
     measure: str
     detail: str
-    left_minor: int | None = None
 
 
 class LevelRules:
@@ -55,7 +54,7 @@ class LevelRules:
     def _tell(self, crossings: Iterator[Crossing], incident_id: str | None) -> None:
         for crossing in list(crossings):
             if self.decisions.on(crossing.rule):
-                self.decisions.level(crossing.rule, crossing.measure, crossing.detail, incident_id, crossing.left_minor)
+                self.decisions.level(crossing.rule, crossing.measure, crossing.detail, incident_id)
 
     def _base(self, minor: int) -> str:
         base = self.state.policy.base_currency
@@ -74,7 +73,7 @@ class LevelRules:
             if level is not None:
                 rule = "reserve_nearly_used_up" if level == min(levels.headroom_percent) else "headroom_low"
                 detail = f"less than {level} % is left for one further event of unauthorized access: {self._base(total)} of {self._base(whole)}"
-                yield Crossing(rule, "headroom", detail, total)
+                yield Crossing(rule, "headroom", detail)
         now = figures(marks, state.clock.now_ms)
         seconds = now.seconds_to_exhaustion
         level = state.levels.look(

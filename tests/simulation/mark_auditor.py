@@ -16,6 +16,7 @@ Takes = list[tuple[str, str, Fraction, Fraction]]
 BASE = "JPY"
 NUMBERS = ("amount", "asset_amount", "base_amount", "deductible")
 ZERO = Fraction(0)
+MINUTE_MS = 60_000
 LEFT = "further event of unauthorized access: "
 number = cache(Fraction)
 STANDING = ("suspected", "confirmed", "partly_recovered")
@@ -54,6 +55,7 @@ class Auditor:
         self.sums: defaultdict[tuple[str, str, str, str | None], Fraction] = defaultdict(Fraction)
         self.worth: defaultdict[tuple[str, str | None], Fraction] = defaultdict(Fraction)
         self.unpriced = 0
+        self.paged: dict[str, int] = {}
 
     def terms(self, layers: Any) -> None:
         """The policy's layers from now on."""
@@ -270,22 +272,20 @@ class Auditor:
                 total += ceil(carries * number(price))
         return total
 
-    @staticmethod
-    def left(alert: Record) -> str:
-        """What an alert says is left of the reserve; nothing if it doesn't say."""
-        return str(alert["summary"].partition(LEFT)[2].partition(f" {BASE}")[0])
-
-    def alerts(self, alerts: list[Record]) -> None:
-        """Of an entry: the reserve's lowest level wakes nobody whom an incident's page has just told what is left; otherwise it does."""
-        pages = [alert for alert in alerts if alert["kind"] == "page" and alert["why"] != "level_crossed"]
-        said = [self.left(page).replace(",", "") for page in pages]
-        for alert in alerts:
-            if alert["why"] == "level_crossed" and self.left(alert):
-                left = self.left(alert)
-                assert left == str(self.further("unauthorized_access"))
-                wakes = alert["severity"] == "critical" and left not in said
-                assert alert["kind"] == ("page" if wakes else "notice")
-                self.told[f"lowest level: {alert['kind']}"] += alert["severity"] == "critical"
+    def alerts(self, records: list[Record], now_ms: int) -> None:
+        """Of an entry: levels say what is left; the lowest level wakes nobody whom a page of its incident has woken within a minute."""
+        for record in records:
+            if record["topic"] == "incidents" and record["merged_into"] is not None:
+                into = record["merged_into"]
+                self.paged[into] = max(self.paged.get(into, 0), self.paged.get(record["incident_id"], 0))
+            elif record["topic"] == "alerts" and record["why"] != "level_crossed":
+                if record["kind"] == "page":
+                    self.paged[record["incident_id"]] = now_ms
+            elif record["topic"] == "alerts" and LEFT in record["summary"]:
+                assert record["summary"].partition(LEFT)[2].startswith(f"{self.further('unauthorized_access')} {BASE} of ")
+                recent = now_ms - self.paged.get(record["incident_id"], 0) <= MINUTE_MS
+                assert record["kind"] == ("page" if record["severity"] == "critical" and not recent else "notice")
+                self.told[f"lowest level: {record['kind']}"] += record["severity"] == "critical"
 
     def incident(self, incident: Record) -> None:
         """What an incident says of its marks is the sum over them."""

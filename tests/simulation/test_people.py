@@ -62,7 +62,7 @@ class Played:
                 world.auditor.coverage(record)
             elif record["topic"] == "incidents":
                 world.auditor.incident(record)
-        world.auditor.alerts([record for record in records if record["topic"] == "alerts"])
+        world.auditor.alerts(records, world.at_ms)
         world.people.entry(drawn.told, records, world.at_ms)
 
     def look(self) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from monitor.policy import CoverageLevels, Layer
 from tests.unit.story import Story
 from tests.unit.test_coverage import THEFT, alerts, asset, coverage, funded, told
@@ -67,38 +69,33 @@ ASKED = "withdrawals status=requested balance_before=0 withdrawal_id={} amount={
 LOWEST = CoverageLevels(headroom_percent=(10,), exhaustion_minutes=())
 
 
-def test_a_page_that_says_what_is_left_wakes_once() -> None:
+CROSSED = "less than 10 % is left for one further event of unauthorized access: 100 JPY of 2000 JPY"
+
+
+def test_whom_a_page_has_just_woken_isnt_woken_again() -> None:
     story = funded(coverage_levels=LOWEST)
     published = story.tell(ASKED.format("w1", "1.9"))
-    assert alerts(published) == [
-        "page: More than is held: 1,900 JPY",
-        "notice: less than 10 % is left for one further event of unauthorized access: 100 JPY of 2000 JPY",
-    ]
+    assert alerts(published) == ["page: More than is held: 1,900 JPY", f"notice: {CROSSED}"]
     page, level = [record for record in published if record["topic"] == "alerts"]
     assert "The reserve covers it. Left for one further event of unauthorized access: 100 JPY of 2,000 JPY, 5 %." in str(page["summary"])
     assert (level["severity"], level["incident_id"]) == ("critical", page["incident_id"])
     assert story.engine.state.incidents.counts.alerts == {"page": 1, "notice": 1}
 
 
-def test_a_level_crossed_without_a_page_of_an_incident_wakes_somebody() -> None:
+@pytest.mark.parametrize(("later_ms", "kind"), [(59_000, "notice"), (60_000, "page")])
+def test_a_minute_after_its_page_an_incident_that_uses_the_reserve_up_wakes_again(later_ms: int, kind: str) -> None:
     story = funded(coverage_levels=LOWEST)
-    assert len(alerts(story.tell(ASKED.format("w1", "1.1")))) == 1  # its page said that 900 are left
-    assert alerts(story.tell(ASKED.format("w2", "0.8"))) == [
-        "page: less than 10 % is left for one further event of unauthorized access: 100 JPY of 2000 JPY"
-    ]
+    assert len(alerts(story.tell(ASKED.format("w1", "1.1")))) == 1
+    story.now_ms += later_ms  # and a second for the line
+    assert alerts(story.tell(ASKED.format("w2", "0.8"))) == [f"{kind}: {CROSSED}"]
 
 
-def test_a_page_that_said_more_is_left_than_there_is_doesnt_count() -> None:
+def test_what_another_incident_has_paged_doesnt_count() -> None:
     story = funded(coverage_levels=LOWEST)
-    decisions = story.engine.decisions
-    decisions.outbox.at(7)
-    decisions.paged_left = 7, 100
-    for offset, left_minor in ((7, 100), (7, 99), (8, 100)):
-        decisions.outbox.at(offset)
-        decisions.level("reserve_nearly_used_up", "headroom", "little is left", None, left_minor)
-    decisions.level("reserve_nearly_used_up", "headroom", "little is left", None)
-    kinds = [b'"kind":"page"' in record.value for record in decisions.outbox.take()]
-    assert kinds == [False, True, True, True]
+    story.tell(ASKED.format("w1", "1.1"))
+    twice = "withdrawals status=requested withdrawal_id={} account_id=b address=b amount=0.8 idempotency_key=k"
+    assert alerts(story.tell(twice.format("w2"))) == []
+    assert alerts(story.tell(twice.format("w3"))) == ["notice: One request asked for again: 800 JPY", f"page: {CROSSED}"]
 
 
 def test_where_nothing_is_set_aside_nothing_is_said_of_it() -> None:
