@@ -161,8 +161,8 @@ class Decisions:
         for other in joined.merged:
             self._move_marks(other.incident_id, incident_id)
             self.publish_incident(other.incident_id)
-        if subject is not None:
-            self._mark(subject, rule.cause, incident_id)
+        for loss in (*finding.beside, *(() if subject is None else (subject,))):
+            self._mark(loss, rule.cause, incident_id)
         if joined.opened or joined.merged:
             self.publish_incident(incident_id)
         if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):

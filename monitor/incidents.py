@@ -12,7 +12,7 @@ from monitor.clock_sheet import begun, joined
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import Finding, is_ambient, rule_of, ties
+from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
 from monitor.incident_words import summary, title
@@ -212,9 +212,12 @@ class Incidents:
         if rule.severity == "critical" and not rule.statistical and not incident.certain:
             incident.severe = incident.certain = True
             self.clocked(incident)
-        subject = finding.subject
-        if subject is None:
-            return
+        if finding.subject is not None:
+            self._name(incident, finding.subject, names_max)
+        for subject in finding.beside:
+            self._name(incident, subject, names_max)
+
+    def _name(self, incident: IncidentState, subject: Subject, names_max: int) -> None:
         for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
             if name is not None and name not in names and self.names < names_max:
                 names[name] = None
