@@ -3,7 +3,7 @@
 Decides nothing. Snapshotted as it is; what can be derived from marks and keys lives in `monitor.incidents`.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ from monitor.clock_sheet import open_targets
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
 from monitor.incident_words import Facts, summary, title
+from monitor.mark_state import MarkState
 from monitor.money import print_amount
 from monitor.policy import ClockTargets, Policy
 
@@ -23,7 +24,7 @@ TIMELINE_FIRST = 20
 """How it began is never dropped; of the rest the newest stay."""
 What = Literal[
     "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-    "closure_proposed", "closure_withdrawn", "closed",
+    "closure_proposed", "closure_withdrawn", "closed", "contradicted",
 ]  # fmt: skip
 PLACES = ("wallet", "provider", "address")
 
@@ -32,6 +33,7 @@ class IncidentState(msgspec.Struct):
     """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
 
     `grown_version` tells, or will tell, the newest loss or growth of one; a withdrawal's number the newest that was found out about it.
+    `stage_before` is what it goes back to if a closing that was proposed comes to nothing.
     """
 
     incident_id: str
@@ -44,6 +46,7 @@ class IncidentState(msgspec.Struct):
     last_event_at_ms: int
     last_finding_at_ms: int
     stage: Stage = "new"
+    stage_before: Stage | None = None
     outcome: Outcome | None = None
     assignee: str | None = None
     closed_at_ms: int | None = None
@@ -68,6 +71,7 @@ class IncidentState(msgspec.Struct):
     uncovered_base_minor: int = 0
     paged_base_minor: int = -1
     paged_certain: bool = False
+    last_paged_at_ms: int | None = None
     alerts: int = 0
     severe: bool = False
     certain: bool = False
@@ -104,6 +108,11 @@ class IncidentState(msgspec.Struct):
         self.happened(at_ms, what, detail, actor)
         self.handled_version = self.telling
 
+    def stays_open(self, at_ms: int, why: str, actor: str | None = None) -> None:
+        """A closing that was proposed comes to nothing: it is what it was before, and who proposed it must look again."""
+        self.stage, self.stage_before, self.outcome = self.stage_before or "investigating", None, None
+        self.handled(at_ms, "closure_withdrawn", why, actor)
+
     def trim(self) -> None:
         """Keep the timeline bounded."""
         del self.timeline[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(self.timeline) - TIMELINE_MAX)]
@@ -113,6 +122,28 @@ class IncidentState(msgspec.Struct):
         names = self.places.setdefault(kind, [])
         if name not in names and len(names) < PLACES_MAX:
             names.append(name)
+
+
+class Standing(NamedTuple):
+    """What a mark counts for in its incident: nothing (`number` 0) once it is given back; no value while it has no price."""
+
+    number: int
+    asset: str
+    amount_minor: int
+    base_minor: int | None
+    uncovered_minor: int
+
+
+def exceeds(after: Standing, before: Standing) -> bool:
+    """Whether a mark counts for more than it did, in number, units or value."""
+    return after.number > before.number or after.amount_minor > before.amount_minor or (after.base_minor or 0) > (before.base_minor or 0)
+
+
+def standing(mark: MarkState) -> Standing:
+    """What a version of a mark counts for in its incident: what of it is open."""
+    if not mark.standing:
+        return Standing(0, mark.subject.asset, 0, 0, 0)
+    return Standing(1, mark.subject.asset, mark.open_minor, mark.base_minor, mark.uncovered_base_minor or 0)
 
 
 def facts(incident: IncidentState) -> Facts:

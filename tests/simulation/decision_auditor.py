@@ -5,77 +5,32 @@ for a cause of every change: of a mark, of a verdict, of an incident's state. Wh
 """
 
 from collections import Counter
-from fractions import Fraction
-from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
-from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, number
+from tests.simulation.decision_rules import (
+    AHEAD_MS,
+    BY_DECISION,
+    BY_FINDING,
+    ENDED,
+    FACTS,
+    FINDING,
+    LEFT_BY,
+    LOSSES,
+    OF_MARKS,
+    OPEN,
+    RANK,
+    TELLING,
+    Person,
+    Sight,
+    Told,
+    Waiting,
+    content,
+    is_settled,
+    stake_of,
+)  # fmt: skip
+from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
 
-RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
-OPEN = ("new", "acknowledged", "investigating", "pending_closure")
-LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
-"""Rules that hold a withdrawal because of a loss."""
-TELLING = ("acknowledge", "assign", "note", "set_clock")
-"""What a machine may decide."""
-FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
-BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
-    "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
-    "clear": (set(), {("suspected", "cleared"), ("confirmed", "cleared")}),
-    "release": (set(), {("suspected", "cleared"), ("confirmed", "cleared")}),
-    "reopen": (set(), {("confirmed", "suspected"), ("cleared", "suspected")}),
-    "change_cause": ({"cause"}, set()),
-    "change_owner": ({"owner"}, set()),
-    "recovered": (
-        {"recovered_amount"}, {("confirmed", "partly_recovered"), ("partly_recovered", "partly_recovered"), ("compensated", "compensated")},
-    ),
-    "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
-}  # fmt: skip
-"""What a decision may change in the marks that it is about: facts, and stages."""
-BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared"), ("confirmed", "cleared")}
-FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
-"""Entries that can make or refute a finding."""
-LEFT_BY = {
-    "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "release": ("suspected", "confirmed"), "reopen": ("confirmed", "cleared"),
-}  # fmt: skip
-"""Stages in which a decision leaves none of the marks that it is about, if it could change them."""
-
-
-OF_MARKS = ("confirm", "clear", "release", "change_cause", "change_owner", "compensated")
-"""Commands that about an incident are about those of its marks that the person saw."""
-SEEN = (*FACTS, "state", "open_amount", "base_amount", "price")
-"""What a person sees of a mark; what carries it is none of it."""
-AHEAD_MS = 60_000
-
-
-class Told(NamedTuple):
-    """An entry: its topic, what it says, whether it is a record of its own (not one that is read again), and whose key signed it."""
-
-    topic: str
-    value: dict[str, Any]
-    fresh: bool = True
-    signer: str | None = None
-
-
-class Person(NamedTuple):
-    """Who may decide what."""
-
-    commands: frozenset[str]
-    machine: bool = False
-
-
-class Waiting(NamedTuple):
-    """The first of two persons, and the version that this one saw."""
-
-    actor: str
-    command: str
-    said: tuple[Any, ...]
-    version: int
-    at_ms: int
-
-
-def content(value: dict[str, Any]) -> tuple[Any, ...]:
-    """What two must agree on."""
-    return tuple(value.get(field) for field in ("subject", "subject_id", "command", "amount", "argument", "time_ms"))
+__all__ = ["DecisionAuditor", "Person", "Told"]
 
 
 class DecisionAuditor:
@@ -92,12 +47,15 @@ class DecisionAuditor:
         self.proposed: str | None = None
         self.waiting: dict[str, Waiting] = {}
         self.taken: set[str] = set()
-        self.told_in: dict[str, int] = {}
-        self.grew_in: dict[str, set[int]] = {}
+        self.sight = Sight()
         self.bound = 0
+        self.left: set[str] = set()
+        self.new: set[str] = set()
         self.unseen: set[str] = set()
         self.set_by_people: set[str] = set()
         self.snoozed: dict[str, int] = {}
+        self.ended: dict[str, str] = {}
+        self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
 
     # ---- what is known of a subject
@@ -125,35 +83,15 @@ class DecisionAuditor:
             return [marks[each] for each in self.of_withdrawal.get(name, ()) if each in marks]
         return [mark for mark in marks.values() if mark["incident_id"] == name] if subject == "incident" else []
 
-    def stake(self, changed: list[Record], value: dict[str, Any]) -> Fraction | None:
-        """The whole value that was decided about; None where nothing gives a price."""
-        total = Fraction(0)
-        for mark in changed:
-            amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
-            price = mark["price"] if value["command"] != "recovered" else None
-            if mark["asset"] == BASE:
-                total += amount
-                continue
-            newest = self.ledger.prices.get(mark["asset"])
-            price = price or (None if newest is None else newest[0])
-            if price is None:
-                return None
-            total += ceil(amount * number(price))
-        return total
-
     # ---- entries
 
     def entry(self, told: Told, records: list[Record], now_ms: int) -> None:
         """One entry and all that it caused."""
         before = dict(self.marks) if told.topic == "feedback" and told.fresh else self.marks
-        told_in = dict(self.told_in) if told.topic == "feedback" and told.fresh else self.told_in
         first = self.waiting.get(told.value.get("approves", ""))
         if told.topic == "feedback":
-            self.bound = min([told.value["seen_version"], *([] if first is None else [first.version])])
-            if told.value["subject"] == "incident":
-                of_it = self.about(told.value, before)
-                self.unseen = {mark["withdrawal_id"] for mark in of_it if told_in[mark["mark_id"]] > self.bound}
-        self.tells(records)
+            self.look(told.value, first)
+        self.sight.take(records, self.marks, self.of_withdrawal)
         outcome = self.outcome(told, records, now_ms)
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
@@ -167,57 +105,62 @@ class DecisionAuditor:
             elif record["topic"] == "incidents":
                 self.incident(record, told, outcome, merged)
         if outcome is not None:
-            self.judged(outcome, told, records, seen, before, told_in, first, now_ms)
+            self.judged(outcome, told, records, seen, before, first, now_ms)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
-            ended = told.topic == "withdrawals" and told.value["status"] in (
-                "failed",
-                "cancelled",
-            )  # it never left: the same entry gives its mark back
+            ended = told.topic == "withdrawals" and told.value["status"] in ENDED  # it never left: the same entry gives its mark back
             assert of_it, "held, and nothing was marked"
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
+        self.contradictions(told, records)
+        for name in self.pending:
+            since = self.incidents[name]["handled_version"]
+            closes = [each for each in self.waiting.values() if each.said[:3] == ("incident", name, "close")]
+            assert any(each.version >= since for each in closes), "it waits to be closed by a second person, and none can"
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
         assert all(self.may(each.actor, each.command) for each in self.waiting.values()), "the word of somebody who may no longer decide it waits"
 
+    def look(self, value: dict[str, Any], first: Waiting | None) -> None:
+        """The version that counts, the older of two persons'; marks and withdrawals that came or changed since, and marks that did since the first saw them."""
+        of_it = self.about(value, self.marks) if value["subject"] == "incident" else []
+        first_version = value["seen_version"] if first is None else first.version
+        self.bound = min(value["seen_version"], first_version)
+        later = {mark["mark_id"]: mark["withdrawal_id"] for mark in of_it if self.sight.told_in[mark["mark_id"]] > self.bound}
+        self.left, self.unseen = set(later), set(later.values())
+        self.new = {mark["mark_id"] for mark in of_it if self.sight.told_in[mark["mark_id"]] > first_version}
+
     def may(self, actor: str, command: str) -> bool:
         """Whether somebody may decide it, by the policy that decides."""
         return actor in self.people and command in self.people[actor].commands
 
-    def tells(self, records: list[Record]) -> None:
-        """Which version of its incident first tells what is new of a mark, or of its withdrawal; and when an incident grew."""
-        published = {
-            record["incident_id"]: self.incidents.get(record["incident_id"], {"version": 0})["version"]
-            for record in records
-            if "incident_id" in record
-        }
-        at_first, marks = dict(published), dict[str, Record]()
-        for record in records:
-            if record["topic"] == "incidents":
-                published[record["incident_id"]] = record["version"]
-            elif record["topic"] == "marks":
-                name, into = record["mark_id"], record["incident_id"]
-                known = marks.get(name, self.marks.get(name))
-                marks[name] = record
-                if known is None or any(record[fact] != known[fact] for fact in SEEN):
-                    self.told_in[name] = published[into] + 1
-                    if record["state"] in STANDING and (known is None or known["incident_id"] != into or self.more(record, known)):
-                        self.grew_in.setdefault(into, set()).add(published[into] + 1)
-            elif record["topic"] == "verdicts" and "verdict" in record:
-                for name in self.of_withdrawal.get(record["withdrawal_id"], ()):
-                    into = marks.get(name, self.marks[name])["incident_id"]
-                    version = at_first.get(into, self.incidents.get(into, {"version": 0})["version"])
-                    self.told_in[name] = max(self.told_in[name], version + 1)
-
-    @staticmethod
-    def more(mark: Record, known: Record) -> bool:
-        """Whether a mark stands for more than it did."""
-        if known["state"] not in STANDING:
-            return True
-        return any(number(mark[fact] or "0") > number(known[fact] or "0") for fact in ("open_amount", "base_amount"))
+    def contradictions(self, told: Told, records: list[Record]) -> None:
+        """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
+        said = [record["subject_id"] for record in records if record["what" if "what" in record else "topic"] == "contradicted"]
+        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "contradicted"]
+        assert [alert["kind"] for alert in alerts] == ["notice"] * len(said)
+        for alert, name in zip(alerts, said, strict=True):
+            assert alert["incident_id"] == self.marks[name]["incident_id"]
+            assert alert["summary"].startswith(f"Mark {name} is ")
+            assert "contradicted" in [line["what"] for line in self.incidents[alert["incident_id"]]["timeline"]]
+        if told.topic != "withdrawals" or not told.fresh:
+            assert not said
+            return
+        name, status = told.value["withdrawal_id"], told.value["status"]
+        before = self.ended.get(name, "")
+        if status != "requested" and before != "cancelled":
+            self.ended[name] = status
+        verdict = self.verdicts.get(name, {"verdict": "CLEAR"})
+        if status not in ENDED or verdict["verdict"] != "HOLD":  # of what isn't held nothing published says whether it left
+            assert status in ENDED or not said
+            return
+        its = [self.marks[each] for each in sorted(self.of_withdrawal.get(name, ())) if each.startswith("withdrawal:")]
+        certain = [mark["mark_id"] for mark in its if mark["state"] not in ("suspected", "cleared") or is_settled(mark)]
+        assert said == ([] if verdict["too_late"] or before in ENDED else certain)
+        assert verdict["too_late"] or not [mark for mark in its if mark["state"] == "suspected" and not is_settled(mark)], "it never left"
+        self.told["contradicted"] += len(said)
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -239,18 +182,14 @@ class DecisionAuditor:
         return found[0] if found else None
 
     def judged(
-        self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], told_in: dict[str, int],
-        first: Waiting | None, now_ms: int,
+        self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], first: Waiting | None,
+        now_ms: int,
     ) -> None:  # fmt: skip
         """Whether an outcome was right, from who signed and what everybody knew."""
         value, what = told.value, outcome["what"]
         actor, command = value["actor"], value["command"]
         self.told[f"{what} {command}"] += 1
-        named = told.signer == actor and actor in self.people and value["journal_id"] == self.journal_id
-        was_taken = value["event_id"] in self.taken
-        fit = now_ms - self.valid_ms <= value["occurred_at_ms"] <= now_ms + AHEAD_MS
-        if named and fit:
-            self.taken.add(value["event_id"])
+        counts = self.counts(told, now_ms)
         if what == "refused":
             others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "void", "head")]
             assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
@@ -258,60 +197,64 @@ class DecisionAuditor:
                 assert first.actor != actor
                 assert first.said == content(value)
                 stands = seen is not None and seen[0] <= first.version <= seen[1]
-                new = [mark for mark in self.about(value, before) if told_in[mark["mark_id"]] > first.version]
-                assert not stands or new or command == "snooze", "both agreed on what stood unchanged"
+                assert not stands or self.new or command == "snooze", "both agreed on what stood unchanged"
             return
-        person = self.people.get(actor)
-        assert person is not None
-        assert named, "not signed by its actor for this journal"
-        assert fit, "decided by what isn't valid any more, or not yet"
-        assert not was_taken, "decided twice by one decision"
-        assert command in person.commands, "no role of that person's may decide it"
-        assert not person.machine or command in TELLING, "a machine decided"
+        assert counts == "", counts
+        assert self.may(actor, command), "no role of that person's may decide it"
+        assert not self.people[actor].machine or command in TELLING, "a machine decided"
         assert seen is not None, "decided about nothing"
         assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
         changed = [
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
-        stake = self.stake(changed, value)
+        stake = stake_of(changed, value, self.ledger.prices)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
             now = self.version(value)
             assert now is not None
             version = now[1] if command == "close" else value["seen_version"]
             self.waiting[value["event_id"]] = Waiting(actor, command, content(value), version, now_ms)
-        elif len(outcome["actors"]) == 2:
-            assert first is not None, "nobody was the first person"
-            assert outcome["actors"] == [first.actor, actor]
-            assert first.actor != actor, "one person twice"
-            assert self.may(first.actor, command), "the first person may no longer decide it"
-            assert first.said == content(value), "the second person approved something else"
-            assert now_ms < first.at_ms + self.within_ms, "the second person came too late"
-            assert seen[0] <= first.version, "the first person saw another version"
-            del self.waiting[value["approves"]]
+            return
+        if len(outcome["actors"]) == 2:
+            self.two(value, outcome, seen, first, now_ms)
         else:
             assert "approves" not in value
             assert outcome["actors"] == [actor]
             assert command not in self.two_for, "it needs two"
             assert stake is not None, "what has no price needs two"
             assert stake <= self.above, "so much needs two"
-        if what == "decided":
-            left = self.left(value, before, told_in)
-            assert not left & {mark["mark_id"] for mark in changed}, "a decision changed what its actor hadn't seen"
-            said = f"{len(left)} mark(s) that came or changed since version {self.bound} are left"
-            assert (said in outcome["detail"]) == (bool(left) and command in OF_MARKS), "what is left isn't said"
-            self.told[f"left {command}"] += bool(left)
-            assert command != "close" or max(self.grew_in.get(value["subject_id"], ()), default=0) <= self.bound, (
-                "closed, and more is marked than was seen"
-            )
-            self.done(command, value, {name: mark for name, mark in before.items() if name not in left})
-            if command == "snooze":
-                self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
+        assert not self.left & {mark["mark_id"] for mark in changed}, "a decision changed what its actor hadn't seen"
+        said = f"{len(self.left)} mark(s) that came or changed since version {self.bound} are left"
+        assert (said in outcome["detail"]) == (bool(self.left) and command in OF_MARKS), "what is left isn't said"
+        self.told[f"left {command}"] += bool(self.left)
+        if command == "close":
+            assert max(self.sight.grew_in.get(value["subject_id"], ()), default=0) <= self.bound, "closed, and more is marked than was seen"
+        elif command == "snooze":
+            self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
+        self.done(command, value, {name: mark for name, mark in before.items() if name not in self.left})
 
-    def left(self, value: dict[str, Any], before: dict[str, Record], told_in: dict[str, int]) -> set[str]:
-        """The marks of an incident that came or changed since it was seen; by the first of two persons, if that was earlier."""
-        of_it = self.about(value, before) if value["subject"] == "incident" else []
-        return {mark["mark_id"] for mark in of_it if told_in[mark["mark_id"]] > self.bound}
+    def counts(self, told: Told, now_ms: int) -> str:
+        """Why a decision counts for nothing, whatever it is about; empty if it does. It never does again."""
+        value = told.value
+        if told.signer != value["actor"] or value["actor"] not in self.people or value["journal_id"] != self.journal_id:
+            return "not signed by its actor for this journal"
+        if not now_ms - self.valid_ms <= value["occurred_at_ms"] <= now_ms + AHEAD_MS:
+            return "decided by what isn't valid any more, or not yet"
+        if value["event_id"] in self.taken:
+            return "decided twice by one decision"
+        self.taken.add(value["event_id"])
+        return ""
+
+    def two(self, value: dict[str, Any], outcome: Record, seen: tuple[int, int], first: Waiting | None, now_ms: int) -> None:
+        """Two different persons decided the same about what both saw."""
+        assert first is not None, "nobody was the first person"
+        assert outcome["actors"] == [first.actor, value["actor"]]
+        assert first.actor != value["actor"], "one person twice"
+        assert self.may(first.actor, first.command), "the first person may no longer decide it"
+        assert first.said == content(value), "the second person approved something else"
+        assert now_ms < first.at_ms + self.within_ms, "the second person came too late"
+        assert seen[0] <= first.version, "the first person saw another version"
+        del self.waiting[value["approves"]]
 
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
@@ -412,8 +355,11 @@ class DecisionAuditor:
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"
+        if stage == "pending_closure" != known["state"]:
+            self.pending[name] = "acknowledged" if known["state"] == "new" else known["state"]
         if stage == known["state"]:
             return
+        before = self.pending.pop(name, None) if known["state"] == "pending_closure" else None
         self.told[f"{known['state']} to {stage}"] += 1
         last = incident["timeline"][-1]["what"]
         by = {
@@ -425,11 +371,18 @@ class DecisionAuditor:
         elif stage == "new":
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
-        elif stage == "investigating" and known["state"] == "pending_closure" and incident["version"] in self.grew_in.get(name, ()):
-            assert absorbs or "closure_withdrawn" in [line["what"] for line in incident["timeline"]]
-            self.told["grew: stays open"] += 1
-        elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
-            assert told.topic in {"feedback", "tick", "term"}
+        elif before is not None and stage != "closed" and not absorbs:
+            if incident["version"] in self.sight.grew_in.get(name, ()):
+                self.told["grew: stays open"] += 1
+            else:
+                by_whom = {
+                    "assigned": ("decided assign",), "clock_set": ("decided set_clock",), "contradicted": ("withdrawals",),
+                    "closure_withdrawn": ("tick", "term", "feedback", "refused close"),
+                }  # fmt: skip
+                assert (" ".join(command) if command else told.topic) in by_whom[last], f"no longer to be closed by {command} {told.topic}"
+                self.told[f"{last}: stays open"] += 1
+            assert "closure_withdrawn" in [line["what"] for line in incident["timeline"]]
+            assert stage == ("investigating" if last == "assigned" else before), "it went back to another state"
         else:
             assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
         if stage == "closed" and outcome is not None and "close" in self.two_for:

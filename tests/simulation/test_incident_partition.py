@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from monitor.findings import Finding, Subject
-from monitor.incident_state import IncidentState
-from monitor.incidents import Incidents, Joined, Standing
+from monitor.incident_state import IncidentState, Standing
+from monitor.incidents import Incidents, Joined
 from monitor.policy import Limits
 from tests.simulation.journals import START_MS, policy
 

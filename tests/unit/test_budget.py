@@ -7,8 +7,8 @@ import pytest
 
 from monitor.budget import DAY_MS, HOUR_MS, OVERFLOW_MAX, Bucket, Reviews
 from monitor.findings import Finding
-from monitor.incident_state import IncidentState
-from monitor.incidents import Incidents, Standing
+from monitor.incident_state import IncidentState, Standing
+from monitor.incidents import Incidents
 from monitor.policy import Budget, Limits
 from tests.simulation.journals import policy
 

@@ -176,11 +176,11 @@ def test_a_closing_that_is_proposed_comes_to_nothing_when_more_is_marked() -> No
     version = seen(story, "incident", incident_id)
     assert incident.stage == "pending_closure"
     redirected(story, "b", "5000000")
-    assert (incident.stage, incident.outcome) == ("investigating", None)
+    assert (incident.stage, incident.outcome) == ("acknowledged", None)
     assert "was made on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="test", seen_version=version))
     story.tell("tick")
     assert "what lea approved on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="test"))
-    assert incident.stage == "investigating"
+    assert incident.stage == "acknowledged"
 
 
 def test_what_carries_a_mark_is_no_change_of_it() -> None:

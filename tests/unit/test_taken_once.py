@@ -257,7 +257,7 @@ def test_at_the_second_approval_the_first_is_looked_at_again() -> None:
     story.engine.state.policy = msgspec.structs.replace(story.engine.state.policy, actors=actors("ana", "ben", "leo"))
     told = say(story, "leo", "close", incident_id, "incident", argument="test")
     assert "the policy has no such key of lea any more" in outcome(told)
-    assert story.engine.state.incidents.by_id[incident_id].stage == "investigating"
+    assert story.engine.state.incidents.by_id[incident_id].stage == "acknowledged"
     assert {record["what"] for record in told if record["topic"] == "audit"} == {"void", "refused"}
 
 
