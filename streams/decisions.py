@@ -21,7 +21,7 @@ from monitor.reasons import Rejection
 from monitor.signatures import message
 from streams.kafka import Kafka
 from streams.positions import JOURNAL_ID_HEADER
-from streams.published import Progress, find_newest, read_published
+from streams.published import PROGRESS_RECORDS, Progress, find_newest, read_published
 from streams.refusals import RefusedError
 from streams.replay import limits_of
 from streams.settings import Settings
@@ -61,6 +61,28 @@ async def present_journal(kafka: Kafka) -> str:
     if journal is None:
         raise RefusedError("Nothing is published on audit that names its journal: no core has run yet, and nothing was sent.")
     return journal.decode()
+
+
+async def find_decision(kafka: Kafka, event_id: str, progress: Progress | None = None) -> Feedback:
+    """The decision that was sent under that event_id. Raises RefusedError if none was, TopicMissingError or KafkaError.
+
+    Anybody may write to `feedback`: who approves it signs what is shown, and the core takes that only if the first person's says the same.
+    """
+    words, decode, found, count = msgspec.json.encode(event_id), msgspec.json.Decoder(Feedback).decode, None, 0
+    async for record in whole_topic(kafka, FEEDBACK):
+        count += 1
+        if progress is not None and count % PROGRESS_RECORDS == 0:
+            progress(count)
+        if words not in (record.value or b""):
+            continue
+        try:
+            told = decode(record.value)
+        except msgspec.MsgspecError:
+            continue
+        found = told if told.event_id == event_id else found
+    if found is None:
+        raise RefusedError(f"No decision {event_id} stands on feedback: nothing was sent.")
+    return found
 
 
 async def look_up(kafka: Kafka, subject: str, subject_id: str, progress: Progress | None = None) -> Seen:

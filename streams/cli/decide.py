@@ -93,7 +93,6 @@ COMMON = (
     option("reason", "Why; it is kept with the decision."),
     option("actor", "Who decides, by the name in policy.actors; the login name if not given.", None, envvar="WITHDRAWAL_MONITOR_ACTOR"),
     option("key-file", "Your Ed25519 private key (PEM, or base64): a file that only you can read, or env:NAME.", envvar="WITHDRAWAL_MONITOR_KEY_FILE"),
-    option("approves", "The event id of another's decision that waits for a second person and says the same: you approve it.", None),
     option("seen-version", "The version that you decide about, without looking it up; the published one if not given.", None, int, min=0),
     option("yes", "Don't ask on a terminal.", False, bool),
     option("wait", "Seconds to wait for what comes of it.", WAIT_SECONDS, float, min=0),
@@ -114,7 +113,7 @@ def _made(name: str, row: Row) -> Callable[..., None]:
     """The command of one row, with the signature that typer reads its options from."""
 
     def command(context: typer.Context, **words: Any) -> None:
-        _decide(given(context), name, words)
+        _decide(given(context), _wish(name, words), words)
 
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     subject = argument("subject", f"What it is about: {' or '.join(row.subjects)}.")
@@ -129,10 +128,38 @@ for _name, _row in ROWS.items():
     app.command(_name, epilog=f"Example: withdrawal-monitor decide {_name} {_row.example} --reason …")(_made(_name, _row))
 
 
-def _decide(chosen: Given, name: str, words: dict[str, Any]) -> None:
+def _approve(context: typer.Context, **words: Any) -> None:
+    """Approve another's decision that waits for a second person: it is shown, and you say the same."""
+    from streams.decisions import Wish, find_decision
+    from streams.terminal import shown_count
+
+    chosen = given(context)
+    with shown_count("read") as progress:
+        first = run_with_kafka(find_decision(chosen.kafka(), words["approves"], progress), chosen.settings.kafka.bootstrap_servers)
+    say(
+        f"{first.event_id}: {spaced(first.command)} of {first.subject} {first.subject_id} by {first.actor}, on version {first.seen_version}: {first.reason}"
+    )
+    wish = Wish(
+        first.command, first.subject, first.subject_id, actor_name(words["actor"]), words["reason"], first.amount, first.argument, first.time_ms,
+        first.event_id,
+    )  # fmt: skip
+    _decide(chosen, wish, words)
+
+
+_approve.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+    inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+    inspect.Parameter(
+        "approves", inspect.Parameter.KEYWORD_ONLY,
+        annotation=ANNOTATED[str, typer.Argument(help="Its event id.", metavar="EVENT_ID", show_default=False)],
+    ),
+    *COMMON,
+])  # fmt: skip
+app.command("approve", epilog="Example: withdrawal-monitor decide approve decision-5f0c… --reason …")(_approve)
+
+
+def _decide(chosen: Given, wish: "Wish", words: dict[str, Any]) -> None:
     from streams.decisions import decide, present_journal, signed
 
-    wish = _wish(name, words)
     key = _key(chosen, words["key_file"])
     seen_version = _seen(chosen, wish, words["seen_version"])
     if not words["yes"] and sys.stdin.isatty() and not typer.confirm(f"{_told(wish)}?", err=True):
@@ -141,7 +168,7 @@ def _decide(chosen: Given, name: str, words: dict[str, Any]) -> None:
     journal_id = run_with_kafka(present_journal(chosen.kafka()), chosen.settings.kafka.bootstrap_servers)
     decision = signed(wish, seen_version, journal_id, key, chosen.settings)  # dated when the person has agreed
     outcome = run_with_kafka(decide(chosen.kafka(), decision, words["wait"]), chosen.settings.kafka.bootstrap_servers)
-    _conclude(name, words, decision, outcome)
+    _conclude(words, decision, outcome)
 
 
 def _wish(name: str, words: dict[str, Any]) -> "Wish":
@@ -165,7 +192,6 @@ def _wish(name: str, words: dict[str, Any]) -> "Wish":
         amount=own(row.amount),
         argument=own(row.argument),
         time_ms=None if at is None else read_moment(at, round(time.time() * 1_000)),
-        approves=words["approves"],
     )
 
 
@@ -200,9 +226,9 @@ def _told(wish: "Wish") -> str:
     return f"{wish.actor}: {spaced(wish.command)} {wish.subject} {wish.subject_id}{f' {more}' if more else ''}"
 
 
-def _conclude(name: str, words: dict[str, Any], decision: "Feedback", outcome: "Audit | None") -> None:
+def _conclude(words: dict[str, Any], decision: "Feedback", outcome: "Audit | None") -> None:
     """Say what came of it, and end with 1 unless it is decided or waits for a second person."""
-    second = _second(name, words, decision) if outcome is not None and outcome.what == "awaits-second" else None
+    second = _second(decision) if outcome is not None and outcome.what == "awaits-second" else None
     if words["json"]:
         told = None if outcome is None else outcome.what
         print_json({
@@ -223,14 +249,6 @@ def _conclude(name: str, words: dict[str, Any], decision: "Feedback", outcome: "
         raise typer.Exit(NOT_DECIDED)
 
 
-def _second(name: str, words: dict[str, Any], decision: "Feedback") -> str:
-    """The command with which another person approves this decision: it says the same to the letter."""
-    row = ROWS[name]
-    said = ["withdrawal-monitor", "decide", name, decision.subject, decision.subject_id]
-    for parameter in (row.argument, row.amount):
-        if parameter is not None:
-            said += [f"--{parameter.name}", words[parameter.name]]
-    if row.time is not None and decision.time_ms is not None:
-        said += [f"--{row.time.name}", exact_moment(decision.time_ms)]
-    said += ["--approves", decision.event_id]
-    return f"{shlex.join(said)} --actor NAME --key-file FILE --reason TEXT"
+def _second(decision: "Feedback") -> str:
+    """The command with which another person approves this decision."""
+    return f"withdrawal-monitor decide approve {shlex.quote(decision.event_id)} --actor NAME --key-file FILE --reason TEXT"

@@ -74,6 +74,10 @@ class Stage(Story):
         more: Sequence[str] = () if "--reason" in words else ("--reason", "looked at it")
         return self.run("decide", *words, "--actor", actor, "--key-file", str(self.directory / f"{actor}.pem"), *more)
 
+    def approve(self, actor: str, *words: str) -> int:
+        """`decide approve` by one person, of what was sent last."""
+        return self.say(actor, "approve", self.sent()[-1]["event_id"], *words)
+
     def journal_file(self) -> str:
         """The journal so far, as `journal export` writes it."""
         path = self.directory / "journal.jsonl"
