@@ -20,7 +20,7 @@ from monitor.policy import Policy
 from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.refusals import RefusedError
-from streams.summary import grouped
+from streams.words import grouped
 
 BOM = "\ufeff"
 """Spreadsheets take a CSV file for UTF-8 only if it begins with this."""
@@ -205,7 +205,8 @@ def summary(file: Made) -> Page:
         columns = ("group", "quantity", base, "reason")
         sections.append(Section("What can't be attributed", tables=[Table(columns, rows, columns[1:3])]))
     sections += [_lines(file), _checked(file)]
-    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft)
+    about = f"{file.status}; statement {file.sha256}; journal offset {statement.last_offset:,}"
+    return Page(f"Compensation for incident {statement.incident_id}", about, sections, file.draft)
 
 
 def _assets(file: Made) -> Section:

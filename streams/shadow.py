@@ -26,7 +26,7 @@ from streams.refusals import RefusedError
 from streams.replay import BATCH_ENTRIES, KeptJournal
 from streams.replay_kafka import journal_batches
 from streams.replay_lines import FileRefusedError
-from streams.summary import grouped
+from streams.words import grouped, span
 
 WAIT_MS = 500
 FOLLOWED_ENTRIES_MAX = 1_000
@@ -254,7 +254,7 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
 def answer(comparison: Comparison) -> Iterator[str]:
     """The result for people, in sentences: what they ask first comes first."""
     compared = comparison.compared
-    of = f"in {_span(compared.span_ms)}, of {compared.withdrawals:,} withdrawals"
+    of = f"in {span(compared.span_ms)}, of {compared.withdrawals:,} withdrawals"
     if not comparison.changes:
         yield "The proposed policy is what decides already."
     if compared.equal:
@@ -267,13 +267,6 @@ def answer(comparison: Comparison) -> Iterator[str]:
         yield f"{compared.forgotten:,} withdrawals and marks were too many to follow to the end: what became of them later isn't compared, and the value held leaves them out."
     for why in comparison.refused:
         yield f"What of the proposed policy can't be had: {why}."
-
-
-def _span(span_ms: int) -> str:
-    for name, unit_ms in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
-        if span_ms >= unit_ms:
-            return f"{span_ms / unit_ms:,.1f} {name}"
-    return f"{span_ms // 1_000} seconds"
 
 
 def _would(compared: Compared) -> Iterator[str]:

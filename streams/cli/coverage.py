@@ -8,8 +8,8 @@ import typer
 from streams.cli.given import given
 from streams.cli.looking import AsJson, JournalFile, folded, look, say_doubts
 from streams.cli.printing import print_json, print_section, print_sentence
-from streams.cli.words import grouped, is_zero, moment, number, spaced, span
 from streams.refusals import RefusedError
+from streams.words import grouped, is_zero, moment, number, spaced, span
 
 if TYPE_CHECKING:
     from monitor.blast_radius import BlastRadius

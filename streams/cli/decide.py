@@ -17,8 +17,8 @@ from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
 from streams.cli.printing import print_json, print_sentence, say
 from streams.cli.sources import actor_name
-from streams.cli.words import exact_moment, read_moment, spaced
 from streams.refusals import RefusedError
+from streams.words import exact_moment, read_moment, spaced
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -10,8 +10,8 @@ import typer
 from streams.cli.given import given
 from streams.cli.looking import AsJson, JournalFile, look, say_doubts
 from streams.cli.printing import print_commands, print_json, print_rows, print_section, print_sentence, say
-from streams.cli.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 from streams.refusals import RefusedError
+from streams.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 
 if TYPE_CHECKING:
     from monitor.contracts.outputs import Due, Incident, Mark

@@ -13,8 +13,8 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given
 from streams.cli.printing import say
-from streams.cli.words import moment, span
 from streams.refusals import RefusedError
+from streams.words import moment, span
 
 if TYPE_CHECKING:
     from monitor.contracts.outputs import Coverage

@@ -10,8 +10,8 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
 from streams.cli.printing import on_terminal, print_json, print_rows, say
-from streams.cli.words import read_moment
 from streams.refusals import RefusedError
+from streams.words import grouped, moment, read_moment, spaced
 
 if TYPE_CHECKING:
     from monitor.policy import Policy
@@ -106,17 +106,13 @@ def _print_line(facts: dict[str, str], value: object) -> None:
 
 def _row(difference: "Difference") -> tuple[str, ...]:
     """For machines and pipes: everything in one line."""
-    from streams.summary import when
-
     reasons = ["; ".join(given) or NONE for given in (difference.standing_reasons, difference.proposed_reasons)]
-    return difference.what, difference.subject_id, when(difference.at_ms), _amount(difference), difference.standing, difference.proposed, *reasons
+    return difference.what, difference.subject_id, moment(difference.at_ms), _amount(difference), difference.standing, difference.proposed, *reasons
 
 
 def _cells(difference: "Difference") -> tuple[str, ...]:
     """For people: four columns, which fit a terminal."""
-    from streams.summary import when
-
-    of = "\n".join((difference.subject_id, when(difference.at_ms), *(() if difference.amount is None else (_amount(difference),))))
+    of = "\n".join((difference.subject_id, moment(difference.at_ms), *(() if difference.amount is None else (_amount(difference),))))
     sides = ((difference.standing, difference.standing_reasons), (difference.proposed, difference.proposed_reasons))
     return difference.what, of, *("\n".join((told, *reasons)) for told, reasons in sides)
 
@@ -144,7 +140,7 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
     )
     print_rows(("figure", "as it was", "proposed"), _figures(comparison), title="What they come to; the reserve as it is at the end")
     changed = [
-        (f"{each.standing} → {each.proposed}", f"{each.withdrawals:,}", f"{_grouped(each.base_amount)} {compared.base_currency}")
+        (f"{each.standing} → {each.proposed}", f"{each.withdrawals:,}", f"{grouped(each.base_amount)} {compared.base_currency}")
         for each in compared.changed
     ]
     if changed:
@@ -159,12 +155,6 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
         say(f"{len(compared.differences) - len(shown):,} more differences are listed with --json.")
 
 
-def _grouped(amount: str) -> str:
-    from streams.summary import grouped
-
-    return grouped(amount)
-
-
 def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
     base = comparison.compared.base_currency
     columns = []
@@ -173,7 +163,7 @@ def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
         rows: dict[str, str] = {kind: f"{count:,}" for kind, count in figures.verdicts.items()}
         rows |= {
             "HOLD, enforced": f"{figures.enforced:,}",
-            f"value held ({base})": f"{least}{_grouped(figures.held_base_amount)}",
+            f"value held ({base})": f"{least}{grouped(figures.held_base_amount)}",
             "reviews": f"{figures.reviews_due:,}",
             "reviews a day": _rate(figures.reviews_per_day),
             "pages": f"{figures.pages:,}",
@@ -184,8 +174,8 @@ def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
         coverage = figures.coverage
         if coverage is not None:
             amounts = {"uncovered": coverage.uncovered, "reserve held": coverage.held, "reserve available": coverage.available}
-            amounts |= {f"headroom, {cause.replace('_', ' ')}": amount for cause, amount in coverage.headroom.items()}
-            rows |= {f"{name} ({base})": _grouped(amount) for name, amount in amounts.items()}
+            amounts |= {f"headroom, {spaced(cause)}": amount for cause, amount in coverage.headroom.items()}
+            rows |= {f"{name} ({base})": grouped(amount) for name, amount in amounts.items()}
         columns.append(rows)
     return [(name, columns[0].get(name, NONE), columns[1].get(name, NONE)) for name in dict.fromkeys((*columns[0], *columns[1]))]
 
@@ -199,7 +189,6 @@ def show(context: typer.Context, journal: Journal = None, as_json: Annotated[boo
     """Show which policy decides at the journal's end, what a proposed one changes, its hash, and who has approved it so far."""
     from streams.replay_lines import FileRefusedError
     from streams.shadow import standing
-    from streams.summary import when
     from streams.terminal import shown_count
 
     chosen = given(context)
@@ -216,7 +205,7 @@ def show(context: typer.Context, journal: Journal = None, as_json: Annotated[boo
         ("standing hash", found.sha256),
         ("proposed hash", found.proposed_sha256 or "nothing is proposed"),
     ]
-    rows += [(f"approved by {each.actor}", f"a second person may until {when(each.until_ms)} UTC") for each in found.approved]
+    rows += [(f"approved by {each.actor}", f"a second person may until {moment(each.until_ms)} UTC") for each in found.approved]
     print_rows(("policy", "is"), rows, title=f"Policy after {found.entries:,} entries")
     if found.changes:
         changes = [(each.setting, each.standing or NONE, each.proposed or NONE) for each in found.changes]

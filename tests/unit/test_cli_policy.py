@@ -70,7 +70,7 @@ def test_the_same_policy_decides_nothing_otherwise(kept: Path, tmp_path: Path, c
     assert run(["policy", "compare", "--journal", str(kept), "--proposed", config(tmp_path, "")]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "The proposed policy is what decides already.",
-        "The proposed policy would decide nothing otherwise in 1.1 minutes, of 711 withdrawals.",
+        "The proposed policy would decide nothing otherwise in 1 min, of 711 withdrawals.",
     ]
 
 

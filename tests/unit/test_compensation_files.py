@@ -243,7 +243,7 @@ def test_a_cell_that_could_be_a_formula_is_text(start: str) -> None:
 
 def test_pages_are_one_text_whatever_is_in_them() -> None:
     nasty = "a|b\n# c\u2028<b>&amp; [x](y) `z` \x1b[0m \u202e"
-    page = Page(nasty, [Section(nasty, [nasty], [nasty], [Table(("k|", "v"), [(nasty, nasty)], ("v",))])], draft=True)
+    page = Page(nasty, nasty, [Section(nasty, [nasty], [nasty], [Table(("k|", "v"), [(nasty, nasty)], ("v",), nasty)])], draft=True)
     text, web = markdown(page), html_page(page)
     lines = text.splitlines()
     assert sum(line.startswith("|") for line in lines) == 3
