@@ -18,7 +18,7 @@ from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.words import grouped, spaced, span
 
 FILES = ("incident-report.md", "incident-report.html")
-HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 1_440 * MINUTE_MS
 REVISIONS_MAX = 60
 DECISIONS_MAX = 200
 STAGES_OPEN = ("suspected", "confirmed", "partly_recovered")
@@ -66,7 +66,7 @@ def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
         _open(subject),
     ]
     about = f"Incident {incident_id}, as of {moment(folded.engine.state.clock.now_ms)}, journal offset {folded.engine.next_offset - 1:,}"
-    return Page(f"Incident report: {incident.title}", about, sections, compensation is None or compensation.draft)
+    return Page(f"Incident report: {incident.title}", about, sections, "not signed by two persons" if compensation is None else compensation.lacks)
 
 
 def _facts(subject: Subject) -> Section:
@@ -112,7 +112,7 @@ def _after(at_ms: int | None, since_ms: int | None) -> str:
         return ""
     apart_ms = abs(at_ms - since_ms)
     minutes, seconds = divmod(apart_ms // 1_000, 60)
-    rounded = f" ({span(apart_ms)})" if apart_ms >= HOUR_MS else ""  # targets are in minutes, people think in days
+    rounded = f" ({span(apart_ms)})" if apart_ms >= DAY_MS else ""  # targets are in minutes, people think in days
     return f"{'before: ' if at_ms < since_ms else ''}{minutes:,} min {seconds} s{rounded}"
 
 
@@ -280,7 +280,7 @@ def _open(subject: Subject) -> Section:
     ]
     made = subject.compensation
     if made is None or made.draft:
-        points.append("The compensation file is a draft: two persons must sign it")
+        points.append(f"The compensation file is a draft: {'two persons must sign it' if made is None else made.lacks}")
     if made is not None and made.statement.not_attributed:
         points.append(f"{len(made.statement.not_attributed):,} part(s) of the loss aren't attributed to anybody")
     return Section("What is still open", [] if points else ["Nothing."], points)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from streams import words
 
-DRAFT = "DRAFT: not signed by two persons"
 TIME, LONG = '<span class="time">', '<span class="long">'
+WHOLE_ROWS_MAX = 12
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#!&])")
 _BREAKS = re.compile(r"[\r\n\t\u2028\u2029]+")
 _UNBROKEN = re.compile(r"(?P<time>\(?\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?: UTC| Japan)?\)?)|(?P<long>\S{25,})")
@@ -30,7 +30,7 @@ span.long { overflow-wrap: anywhere } .time { white-space: nowrap } .about { col
 @media print { body { margin: 0; padding: 0; max-width: none; font-size: 9.5pt } table { font-size: 8pt }
 .sheet { display: table; width: 100%; table-layout: fixed } .head { display: table-header-group; break-inside: avoid } .rest { display: table-row-group }
 .draft { background: #fff; color: #b00020; border: 2px solid #b00020; padding: .2rem } .about { font-size: 8pt; padding-bottom: .5rem }
-h1, h2, caption, thead { break-after: avoid } h2 + p, h2 + ul { break-before: avoid } tr, li { break-inside: avoid } thead { display: table-header-group } }
+.whole { break-inside: avoid } h1, h2, caption, thead { break-after: avoid } h2 + p, h2 + ul { break-before: avoid } tr, li { break-inside: avoid } thead { display: table-header-group } }
 """.strip()
 
 
@@ -53,12 +53,12 @@ class Section(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A whole page; `draft`: nobody may act on it yet; `about`: what it is about and as of when, repeated on every printed sheet."""
+    """A whole page; `draft`: why nobody may act on it yet, or ""; `about`: what it is about and as of when, repeated on every printed sheet."""
 
     title: str
     about: str
     sections: Sequence[Section]
-    draft: bool
+    draft: str
 
 
 def moment(at_ms: int | None) -> str:
@@ -81,7 +81,7 @@ def _escaped(text: str) -> str:
 
 
 def _markdown_lines(page: Page) -> Iterable[str]:
-    draft = [f"> **{DRAFT}. Nobody may act on it.**", ""] if page.draft else []
+    draft = [f"> **DRAFT: {_escaped(page.draft)}. Nobody may act on it.**", ""] if page.draft else []
     yield from draft
     yield f"# {_escaped(page.title)}"
     yield ""
@@ -129,7 +129,7 @@ def _html_lines(page: Page) -> Iterable[str]:
     yield "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     yield f"<title>{'DRAFT: ' if page.draft else ''}{html.escape(plain(page.title))}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>"
     # In print the sheet is a table and this its head, which browsers repeat on every sheet, above the rest and never over it.
-    draft = f'<div class="draft">{DRAFT}</div>' if page.draft else ""
+    draft = f'<div class="draft">DRAFT: {_text(page.draft)}</div>' if page.draft else ""
     yield f'<div class="sheet">\n<div class="head">{draft}<div class="about">{_text(page.about)}</div></div>\n<div class="rest">'
     yield f"<h1>{_text(page.title)}</h1>"
     for section in page.sections:
@@ -144,7 +144,8 @@ def _html_lines(page: Page) -> Iterable[str]:
 
 def _html_table(table: Table) -> Iterator[str]:
     kinds = ["number" if column in table.numbers else "" for column in table.columns]
-    yield f"<table>{f'<caption>{_text(table.caption)}</caption>' if table.caption else ''}"
+    whole = ' class="whole"' if len(table.rows) <= WHOLE_ROWS_MAX else ""  # a short table isn't cut by the end of a sheet
+    yield f"<table{whole}>{f'<caption>{_text(table.caption)}</caption>' if table.caption else ''}"
     yield f"<thead><tr>{''.join(map(_html_head, table.columns, kinds))}</tr></thead>\n<tbody>"
     for row in table.rows:
         yield f"<tr>{''.join(map(_html_cell, row, kinds))}</tr>"

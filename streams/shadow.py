@@ -206,8 +206,8 @@ async def follow(kafka: Kafka, shadowed: Shadowed) -> AsyncGenerator[Difference,
     """Go on with the live journal for ever: every difference as it comes. Raises RefusedError or KafkaError."""
     partition = TopicPartition(kafka.names.full(JOURNAL), 0)
     reader = kafka.reader(WAIT_MS)
-    await reader.start()
     try:
+        await reader.start()
         reader.assign([partition])
         reader.seek(partition, shadowed.next_offset)
         while True:

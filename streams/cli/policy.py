@@ -1,5 +1,6 @@
 """`policy`: which policy decides, which one waits, and what a proposed one would have decided otherwise."""
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Sequence
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.failures import run_with_kafka
+from streams.cli.following import until_ended
 from streams.cli.given import Given, given
-from streams.cli.printing import on_terminal, print_json, print_rows, say
+from streams.cli.printing import on_terminal, print_json, print_line, print_rows, say
 from streams.refusals import RefusedError
 from streams.words import grouped, moment, read_moment, spaced
 
@@ -67,7 +69,7 @@ def compare(
             shadowed = await compared_by(_source(chosen, journal), asked or "", since_ms, progress)
         _show(shadowed.result(), as_json=as_json, one_line=follow)
         if follow:
-            await _follow(chosen, shadowed, as_json=as_json)
+            await until_ended(_follow(chosen, shadowed, as_json=as_json))
 
     try:
         run_with_kafka(body(), chosen.settings.kafka.bootstrap_servers)
@@ -91,11 +93,12 @@ async def _follow(chosen: Given, shadowed: "Shadowed", *, as_json: bool) -> None
     from streams.shadow import follow
 
     say("Following the journal; interrupt to end.")
-    async for difference in follow(chosen.kafka(), shadowed):
-        if as_json:
-            _print_line({"kind": "difference"}, difference)
-        else:
-            print("\t".join(cell.translate({9: " ", 10: " ", 13: " "}) for cell in _row(difference)), flush=True)
+    async with contextlib.aclosing(follow(chosen.kafka(), shadowed)) as differences:
+        async for difference in differences:
+            if as_json:
+                _print_line({"kind": "difference"}, difference)
+            else:
+                print_line(_row(difference))
 
 
 def _print_line(facts: dict[str, str], value: object) -> None:

@@ -29,7 +29,12 @@ def print_rows(
         Console().print(table)
     else:
         for row in rows:
-            print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row))
+            print_line(row)
+
+
+def print_line(row: Sequence[str]) -> None:
+    """One row as a line with tabs, told at once."""
+    print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row), flush=True)
 
 
 def print_section(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
