@@ -23,9 +23,10 @@ from streams.control import ControlReader
 from streams.kafka import Kafka
 from streams.plug_ins import installed
 from streams.refusals import RefusedError
-from streams.replay import BATCH_ENTRIES, KeptJournal
+from streams.replay import BATCH_ENTRIES, journal_of, left_out
 from streams.replay_kafka import journal_batches
 from streams.replay_lines import FileRefusedError
+from streams.settings import Settings
 from streams.words import grouped, span
 
 WAIT_MS = 500
@@ -38,7 +39,9 @@ Progress = Callable[[int, float], None]
 
 
 class Source(Protocol):
-    """Where a journal comes from."""
+    """Where a journal comes from. `left_out`: what of it isn't folded, as a sentence, once all was read; None if nothing."""
+
+    left_out: str | None
 
     def batches(self) -> AsyncIterator[list[bytes]]:
         """Its entries from the first on, as it stands now. Raises FileRefusedError, TopicMissingError or KafkaError."""
@@ -50,16 +53,20 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A file of `journal export`."""
+    """A file of `journal export`, or of input records, which make a journal under the settings' policy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
+        self._settings = settings
+        self.left_out: str | None = None
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         """As `Source` says."""
-        entries = iter(KeptJournal(self._path))
+        journal = journal_of(self._path, self._settings)
+        entries = iter(journal)
         while batch := list(islice(entries, BATCH_ENTRIES)):
             yield batch
+        self.left_out = left_out(journal, self._path)
 
     async def quarantines(self, _: str) -> Mapping[int, Scope]:
         """A file keeps none."""
@@ -71,6 +78,7 @@ class KafkaSource:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
+        self.left_out: str | None = None
 
     def batches(self) -> AsyncIterator[list[bytes]]:
         """As `Source` says."""

@@ -7,6 +7,7 @@ import typer
 
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
+from streams.cli.keeping import OutFile, keep
 from streams.cli.printing import print_json, print_rows, say
 from streams.refusals import RefusedError
 
@@ -112,18 +113,11 @@ def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bo
 
 
 @app.command(epilog="Example: withdrawal-monitor audit heads heads.jsonl")
-def heads(
-    context: typer.Context, out: Annotated[pathlib.Path, typer.Argument(help="File to write; gzipped if it ends in .gz.", show_default=False)]
-) -> None:
+def heads(context: typer.Context, out: OutFile) -> None:
     """Write the published heads with their signatures to a file: keep it where those who can write to Kafka can't."""
     from streams.audit import write_heads
 
-    chosen = given(context)
-    try:
-        count = run_with_kafka(write_heads(chosen.kafka(), out), chosen.settings.kafka.bootstrap_servers)
-    except OSError as error:
-        raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
-    say(f"{count:,} heads.")
+    say(f"{keep(given(context), out, write_heads):,} heads.")
 
 
 @app.command(epilog="Example: withdrawal-monitor audit key /run/secrets/audit-key")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
+from streams.cli.keeping import keep
+from streams.cli.looking import JournalFile, say_left_out
 from streams.cli.printing import say
 from streams.refusals import RefusedError
 
@@ -19,12 +20,6 @@ app = typer.Typer(rich_markup_mode=None)
 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of the incident.", show_default=False)]
 Out = Annotated[pathlib.Path, typer.Option("--out", help="Directory for the files; it is made.", show_default=False)]
-Journal = Annotated[
-    pathlib.Path | None,
-    typer.Option(
-        "--journal", help="A file of `journal export`, or of input records; the configured Kafka's journal if not given.", show_default=False
-    ),
-]
 
 
 @app.command(epilog="Example: withdrawal-monitor compensation incident-812-0 --price-rule fixed:XEM=88.549 --out paid --journal journal.jsonl.gz")
@@ -36,7 +31,7 @@ def compensation(
         typer.Option("--price-rule", metavar="RULE", help="loss-time, fixed:PRICE, fixed:ASSET=PRICE,…, or average:FROM..TO.", show_default=False),
     ],
     out: Out,
-    journal: Journal = None,
+    journal: JournalFile = None,
     pooled_account: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,7 +85,7 @@ def sign_off(
 
 
 @app.command(epilog="Example: withdrawal-monitor incident-report incident-812-0 --out report --journal journal.jsonl.gz")
-def incident_report(context: typer.Context, incident: Incident, out: Out, journal: Journal = None) -> None:
+def incident_report(context: typer.Context, incident: Incident, out: Out, journal: JournalFile = None) -> None:
     """Write the report on one incident for a supervisor, as Markdown and printable HTML, before anything is known of compensation."""
     from streams import compensation_files
     from streams.incident_report import files
@@ -114,10 +109,11 @@ def _folded(context: typer.Context, journal: pathlib.Path | None) -> Iterator["F
     with tempfile.TemporaryDirectory() as folder:
         if journal is None:
             journal = pathlib.Path(folder) / "journal.jsonl.gz"
-            run_with_kafka(write_journal(chosen.kafka(), journal), chosen.settings.kafka.bootstrap_servers)
+            keep(chosen, journal, write_journal)
         try:
             with shown_count("folded") as progress:
                 folded = fold_journal(journal, chosen.settings, progress)
+            say_left_out(folded.left_out)
             yield folded
         except FileRefusedError as error:
             raise RefusedError(str(error)) from error

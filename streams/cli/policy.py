@@ -11,6 +11,7 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.following import until_ended
 from streams.cli.given import Given, given
+from streams.cli.looking import JournalFile, say_left_out
 from streams.cli.printing import on_terminal, print_json, print_line, print_rows, say
 from streams.refusals import RefusedError
 from streams.words import grouped, moment, read_moment, spaced
@@ -24,16 +25,11 @@ app = typer.Typer(help="See which policy decides, and run a proposed one in shad
 DIFFERENCES_SHOWN_MAX = 20
 NONE = "-"
 
-Journal = Annotated[
-    pathlib.Path | None,
-    typer.Option("--journal", help="A file of `journal export`; the journal of the configured Kafka if not given.", show_default=False),
-]
-
 
 @app.command(epilog="Example: withdrawal-monitor policy compare --journal journal.jsonl.gz --proposed proposed.toml")
 def compare(
     context: typer.Context,
-    journal: Journal = None,
+    journal: JournalFile = None,
     proposed: Annotated[
         pathlib.Path | None, typer.Option("--proposed", metavar="CONFIG.toml", help="The configuration whose policy is compared.", show_default=False)
     ] = None,
@@ -63,10 +59,12 @@ def compare(
     chosen = given(context)
     since_ms = 0 if since is None else max(0, read_moment(since, round(time.time() * 1_000)))
     asked = sha if proposed is None else _policy_of(chosen, proposed)
+    source = _source(chosen, journal)
 
     async def body() -> None:
         with shown_share("compared") as progress:
-            shadowed = await compared_by(_source(chosen, journal), asked or "", since_ms, progress)
+            shadowed = await compared_by(source, asked or "", since_ms, progress)
+        say_left_out(source.left_out)
         _show(shadowed.result(), as_json=as_json, one_line=follow)
         if follow:
             await until_ended(_follow(chosen, shadowed, as_json=as_json))
@@ -86,7 +84,7 @@ def _policy_of(chosen: Given, file: pathlib.Path) -> "Policy":
 def _source(chosen: Given, journal: pathlib.Path | None) -> "Source":
     from streams.shadow import FileSource, KafkaSource
 
-    return KafkaSource(chosen.kafka()) if journal is None else FileSource(journal)
+    return KafkaSource(chosen.kafka()) if journal is None else FileSource(journal, chosen.settings)
 
 
 async def _follow(chosen: Given, shadowed: "Shadowed", *, as_json: bool) -> None:
@@ -188,18 +186,20 @@ def _rate(per_day: float | None) -> str:
 
 
 @app.command(epilog="Example: withdrawal-monitor policy show --journal journal.jsonl.gz")
-def show(context: typer.Context, journal: Journal = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def show(context: typer.Context, journal: JournalFile = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show which policy decides at the journal's end, what a proposed one changes, its hash, and who has approved it so far."""
     from streams.replay_lines import FileRefusedError
     from streams.shadow import standing
     from streams.terminal import shown_count
 
     chosen = given(context)
+    source = _source(chosen, journal)
     try:
         with shown_count("folded") as progress:
-            found = run_with_kafka(standing(_source(chosen, journal), progress), chosen.settings.kafka.bootstrap_servers)
+            found = run_with_kafka(standing(source, progress), chosen.settings.kafka.bootstrap_servers)
     except FileRefusedError as error:
         raise RefusedError(str(error)) from error
+    say_left_out(source.left_out)
     if as_json:
         print_json(found)
         return
