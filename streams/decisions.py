@@ -32,10 +32,15 @@ POLL_MS = 200
 
 
 class Seen(NamedTuple):
-    """What a decision is about, as it is published: its version, and facts for the person, each with its name."""
+    """What a decision is about, as it is published: its version, and facts for the person, each with its name.
+
+    `value` is what is open of a mark, in the base currency, None without a price; of all else its marks' value isn't known exactly (`valued`).
+    """
 
     version: int
     facts: tuple[tuple[str, str], ...]
+    value: str | None = None
+    valued: bool = False
 
 
 class Wish(NamedTuple):
@@ -97,7 +102,7 @@ def _mark(mark: Mark) -> Seen:
         ("value of what is open", mark.base_amount or "no price"), ("owner", mark.owner), ("cause", mark.cause), ("incident", mark.incident_id),
         ("account", mark.account_id or "none"),
     )  # fmt: skip
-    return Seen(mark.version, facts)
+    return Seen(mark.version, facts, mark.base_amount, valued=True)
 
 
 def _verdict(verdict: Verdict) -> Seen:

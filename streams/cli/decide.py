@@ -18,14 +18,15 @@ from streams.cli.given import Given, given
 from streams.cli.printing import print_json, print_sentence, say
 from streams.cli.sources import actor_name
 from streams.refusals import RefusedError
-from streams.words import exact_moment, read_moment, spaced
+from streams.words import exact_moment, moment, read_moment, spaced
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from monitor.contracts.feedback import Feedback
     from monitor.contracts.outputs import Audit
-    from streams.decisions import Wish
+    from streams.decisions import Seen, Wish
+    from streams.waiting import Waiting
 
 app = typer.Typer(help="Decide about incidents, marks, withdrawals, rules and policies.", no_args_is_help=True, rich_markup_mode=None)
 NOT_DECIDED = 1
@@ -181,13 +182,20 @@ def _seen(chosen: Given, wish: "Wish", seen_version: int | None) -> int:
         return seen_version
     from streams.decisions import look_up
     from streams.terminal import shown_count
+    from streams.waiting import foreseen, waiting_for
+
+    async def read() -> "tuple[Seen, list[Waiting]]":
+        kafka = chosen.kafka()
+        return await look_up(kafka, wish.subject, wish.subject_id, progress), await waiting_for(kafka, wish.subject, wish.subject_id)
 
     with shown_count("read") as progress:
-        body = look_up(chosen.kafka(), wish.subject, wish.subject_id, progress)
-        seen = run_with_kafka(body, chosen.settings.kafka.bootstrap_servers)
+        seen, waiting = run_with_kafka(read(), chosen.settings.kafka.bootstrap_servers)
     say(f"{wish.subject} {wish.subject_id}, version {seen.version}")
     for what, told in seen.facts:
         say(f"  {what}: {spaced(told)}" if what == "state" else f"  {what}: {told}")
+    for one in waiting:
+        say(f"  waits: {one.said} by {one.decision.actor}, for a second person until {moment(one.until_ms)} UTC: {one.decision.reason}")
+    say(f"  second person: {foreseen(chosen.settings.policy, waiting, wish, seen.value, known=seen.valued)}")
     return seen.version
 
 
