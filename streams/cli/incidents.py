@@ -55,8 +55,12 @@ def incidents(
         ]  # fmt: skip
         print_rows(columns, cells, styles=[SEVERITY_STYLES[each.severity] for each in rows])
     hidden = len(known) - len(rows)
-    if not rows or hidden:
-        say(f"{len(rows) or 'No'} incident(s){' open' if not everything else ''}; {hidden} more aren't shown (--all, --severity).")
+    if not known:
+        say("There is no incident.")
+    elif hidden:
+        say(
+            f"{len(rows) or 'No'} incident{'s' if len(rows) > 1 else ''} {'shown' if everything else 'open'}; {hidden:,} more with --all or a lower --severity."
+        )
     say_doubts(found)
 
 
