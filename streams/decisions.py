@@ -25,6 +25,7 @@ from streams.refusals import RefusedError
 from streams.replay import limits_of
 from streams.settings import Settings
 from streams.topic_reader import topic_bounds
+from streams.words import grouped
 
 FEEDBACK, AUDIT = "feedback", "audit"
 OUTCOMES = ("decided", "awaits-second", "refused")
@@ -90,7 +91,8 @@ async def _look_up(kafka: Kafka, subject: str, subject_id: str, progress: Progre
 def _incident(incident: Incident) -> Seen:
     facts = (
         ("title", incident.title), ("severity", incident.severity), ("state", incident.state), ("marks that stand", f"{incident.marks:,}"),
-        ("marked", incident.marked_base_amount), ("uncovered", incident.uncovered_base_amount), ("withdrawals", f"{incident.withdrawals:,}"),
+        ("marked", grouped(incident.marked_base_amount)), ("uncovered", grouped(incident.uncovered_base_amount)),
+        ("withdrawals", f"{incident.withdrawals:,}"),
         ("assignee", incident.assignee or "nobody"),
     )  # fmt: skip
     return Seen(incident.version, facts)
@@ -98,8 +100,8 @@ def _incident(incident: Incident) -> Seen:
 
 def _mark(mark: Mark) -> Seen:
     facts = (
-        ("state", mark.state), ("loss", f"{mark.amount} {mark.asset}, {mark.open_amount} of it open, {mark.recovered_amount} came back"),
-        ("value of what is open", mark.base_amount or "no price"), ("owner", mark.owner), ("cause", mark.cause), ("incident", mark.incident_id),
+        ("state", mark.state), ("loss", f"{grouped(mark.amount)} {mark.asset}, {grouped(mark.open_amount)} of it open, {grouped(mark.recovered_amount)} came back"),
+        ("value of what is open", "no price" if mark.base_amount is None else grouped(mark.base_amount)), ("owner", mark.owner), ("cause", mark.cause), ("incident", mark.incident_id),
         ("account", mark.account_id or "none"),
     )  # fmt: skip
     return Seen(mark.version, facts, mark.base_amount, valued=True)
@@ -108,7 +110,7 @@ def _mark(mark: Mark) -> Seen:
 def _verdict(verdict: Verdict) -> Seen:
     reasons = "; ".join(f"{reason.rule}: {reason.detail}" for reason in verdict.reasons) or "none"
     facts = (
-        ("verdict", verdict.verdict), ("amount", f"{verdict.amount} {verdict.asset}"), ("account", verdict.account_id or "unknown"), ("reasons", reasons),
+        ("verdict", verdict.verdict), ("amount", f"{grouped(verdict.amount)} {verdict.asset}"), ("account", verdict.account_id or "unknown"), ("reasons", reasons),
         ("incident", verdict.incident_id or "none"), ("left already", "yes" if verdict.too_late else "no"),
     )  # fmt: skip
     return Seen(verdict.version, facts)

@@ -80,7 +80,7 @@ class ReplayLines:
             value = _value(bytes(decoded.value))
             key = None if decoded.key is None else decoded.key.encode()
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            return BadLine(number, f"{type(error).__name__}: {error}")
+            return BadLine(number, str(error))
         offset = self._offsets.get(decoded.topic)
         if offset is None:
             return BadLine(number, f"topic {decoded.topic[:64]!r} is no input topic")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from monitor import entries
 from monitor.commands import Commands
+from monitor.contracts import base, outputs
 from monitor.contracts.feedback import Command, Feedback
 from monitor.policy import FourEyes
 from monitor.signatures import is_signed
@@ -40,6 +41,8 @@ def test_every_command_of_the_core_has_its_row(stage: Stage) -> None:
     plans = Commands(stage.engine.state, stage.engine.decisions).plans
     assert {name.replace("-", "_"): set(row.subjects) for name, row in decide.ROWS.items()} == {name: set(plans[name]) for name in plans}
     assert {name.replace("-", "_") for name in decide.ROWS} == set(get_args(Command))
+    assert (decide.Cause, decide.Owner, decide.Outcome) == (base.Cause, base.Owner, outputs.Outcome)
+    assert get_args(decide.Clock) == get_args(outputs.ClockTarget)[1:], "an acknowledgement is a command of its own"
 
 
 def test_acknowledged_by_one_closed_by_two_with_the_command_that_was_printed(stage: Stage, capsys: Captured) -> None:
@@ -223,7 +226,10 @@ def test_no_answer_in_time_ends_with_1_and_says_what_was_sent(stage: Stage, caps
         (("set-clock", "incident", "i", "--clock", "halted", "--at", "10:30"), 'A time is written as 2026-05-04T10:00:00Z, or now; not "10:30".'),
         (("recovered", "mark", "m", "--amount", "-1", "--seen-version", "1"), "The decision can't be sent: bad_amount ("),
         (("note", "incident", "i" * 129, "--seen-version", "1"), "The decision can't be sent: Expected `str` of length <= 128 - at `$.subject_id`."),
-        (("close", "incident", "i"), "Missing option '--outcome'."),
+        (("close", "incident", "i"), "Missing option '--outcome'. Choose from: confirmed_unauthorized, "),
+        (("close", "incident", "i", "--outcome", "theft"), "Invalid value for '--outcome': 'theft' is not one of 'confirmed_unauthorized', "),
+        (("change-owner", "mark", "m", "--owner", "me"), "Invalid value for '--owner': 'me' is not one of 'customer', 'exchange'."),
+        (("set-clock", "incident", "i", "--clock", "paged", "--at", "now"), "Invalid value for '--clock': 'paged' is not one of 'halted', "),
         (("destroy", "incident", "i"), "No such command 'destroy'."),
     ],
 )
