@@ -54,7 +54,7 @@ def verify(
         print_json(verified)
     else:
         _show(verified)
-    proven = _conclude(verified, keys, unsigned=unsigned)
+    proven = _conclude(verified, keys, unsigned=unsigned, from_file=journal is not None)
     if not proven:
         raise typer.Exit(FAILED)
 
@@ -82,7 +82,7 @@ def _show(verified: "Verified") -> None:
     print_rows(("what", "first offset", "last offset", "detail"), rows)
 
 
-def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bool) -> bool:
+def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bool, from_file: bool) -> bool:
     """Say what it comes to; whether that is a proof."""
     checked = verified.checked
     if verified.heads.get("unknown key"):
@@ -94,6 +94,8 @@ def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bo
     name = f"Journal {checked.journal_id[:16]} with {checked.entries:,} entries"
     if not checked.intact:
         say(f"{name} is NOT what was published: {len(checked.found):,} finding(s).")
+        if from_file and [found.kind for found in checked.found] == ["cut"]:
+            say("If the heads were written after the journal's file, its end was only not there yet: write the file again, after the heads.")
         return False
     if checked.proven:
         newest = max(part.last_offset for part in checked.ranges if part.state == "as signed")

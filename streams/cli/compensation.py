@@ -12,6 +12,7 @@ from streams.cli.keeping import keep
 from streams.cli.looking import JournalFile, say_left_out
 from streams.cli.printing import say
 from streams.refusals import RefusedError
+from streams.words import grouped
 
 if TYPE_CHECKING:
     from streams.dossier import Folded
@@ -57,10 +58,11 @@ def compensation(
         compensation_files.write(out, [*compensation_files.files(made), *incident_report.files(folded, incident, made)])
     totals = made.statement.totals
     currency = made.statement.base_currency
-    say(
-        f"{made.status}: {totals.customers_base_amount} {currency} to {totals.customers:,} customer(s), {totals.own_base_amount} own, "
-        f"{totals.not_attributed_base_amount} not attributed; in {out}."
-    )
+    parts = (totals.customers_base_amount, totals.own_base_amount, totals.not_attributed_base_amount)
+    customers, own, rest = (f"{grouped(amount)} {currency}" for amount in parts)
+    say(f"{made.status}: {customers} to {totals.customers:,} customer(s), {own} own, {rest} not attributed; in {out}.")
+    if made.draft:
+        say(f"It is a draft: {made.lacks}.")
 
 
 @app.command(epilog="Example: withdrawal-monitor sign-off paid/compensation.json --actor lea --key-file lea.key --out lea.json")

@@ -140,7 +140,9 @@ def test_a_journal_too_short_for_a_head_and_one_whose_heads_are_missing(files: F
     files.keep(WHOLE[:100])
     files.publish(heads(WHOLE)[:1])
     assert files.verify() == 1, "its tail is cut"
-    assert capsys.readouterr().out.startswith("CUT\t100\t255\t")
+    said = capsys.readouterr()
+    assert said.out.startswith("CUT\t100\t255\t")
+    assert said.err.splitlines()[-1].endswith(": write the file again, after the heads."), "what an auditor of a live journal meets first"
 
 
 def test_an_empty_journal(files: Files, capsys: Captured) -> None:
