@@ -1,6 +1,7 @@
 """Rows on a terminal, narrow and wide: no word is ever broken, nothing is lost, a table where one fits."""
 
 import io
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ ROWS = [
 ]
 
 
-def shown(width: int, columns: tuple[str, ...] = COLUMNS, rows: list[tuple[str, ...]] = ROWS, *, colour: bool = False) -> str:
+def shown(width: int, columns: Sequence[str] = COLUMNS, rows: Sequence[Sequence[str]] = ROWS, *, colour: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None)
     tables.show(columns, rows, "The marks", ["red", ""], console)
     assert isinstance(console.file, io.StringIO)
