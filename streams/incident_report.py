@@ -66,7 +66,8 @@ def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
         _open(subject),
     ]
     about = f"Incident {incident_id}, as of {moment(folded.engine.state.clock.now_ms)}, journal offset {folded.engine.next_offset - 1:,}"
-    return Page(f"Incident report: {incident.title}", about, sections, "not signed by two persons" if compensation is None else compensation.lacks)
+    lacks, warning = ("not signed by two persons", "") if compensation is None else (compensation.lacks, compensation.warning)
+    return Page(f"Incident report: {incident.title}", about, sections, lacks, warning)
 
 
 def _facts(subject: Subject) -> Section:
@@ -282,5 +283,5 @@ def _open(subject: Subject) -> Section:
     if made is None or made.draft:
         points.append(f"The compensation file is a draft: {'two persons must sign it' if made is None else made.lacks}")
     if made is not None and made.statement.not_attributed:
-        points.append(f"{len(made.statement.not_attributed):,} part(s) of the loss aren't attributed to anybody")
+        points.append(made.warning)
     return Section("What is still open", [] if points else ["Nothing."], points)

@@ -59,6 +59,8 @@ class Page(NamedTuple):
     about: str
     sections: Sequence[Section]
     draft: str
+    warning: str = ""
+    """What else every page must say."""
 
 
 def moment(at_ms: int | None) -> str:
@@ -83,6 +85,7 @@ def _escaped(text: str) -> str:
 def _markdown_lines(page: Page) -> Iterable[str]:
     draft = [f"> **DRAFT: {_escaped(page.draft)}. Nobody may act on it.**", ""] if page.draft else []
     yield from draft
+    yield from [f"> **{_escaped(page.warning)}**", ""] if page.warning else []
     yield f"# {_escaped(page.title)}"
     yield ""
     yield _escaped(page.about)
@@ -129,8 +132,9 @@ def _html_lines(page: Page) -> Iterable[str]:
     yield "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     yield f"<title>{'DRAFT: ' if page.draft else ''}{html.escape(plain(page.title))}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>"
     # In print the sheet is a table and this its head, which browsers repeat on every sheet, above the rest and never over it.
-    draft = f'<div class="draft">DRAFT: {_text(page.draft)}</div>' if page.draft else ""
-    yield f'<div class="sheet">\n<div class="head">{draft}<div class="about">{_text(page.about)}</div></div>\n<div class="rest">'
+    said = [*([f"DRAFT: {_text(page.draft)}"] if page.draft else []), *([_text(page.warning)] if page.warning else [])]
+    banner = f'<div class="draft">{"<br>".join(said)}</div>' if said else ""
+    yield f'<div class="sheet">\n<div class="head">{banner}<div class="about">{_text(page.about)}</div></div>\n<div class="rest">'
     yield f"<h1>{_text(page.title)}</h1>"
     for section in page.sections:
         yield f"<h2>{_text(section.title)}</h2>"
