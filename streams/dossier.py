@@ -17,7 +17,7 @@ from streams.refusals import RefusedError
 from streams.replay import Progress, ReplayFailedError, fold_file, journal_of, left_out
 from streams.settings import Settings
 
-DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"')
+DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"', b'"what":"void"')
 Entries = Callable[[], Iterator[tuple[int, bytes]]]
 """Gives the journal's entries with their offsets, from the beginning, as often as it is called."""
 

@@ -22,7 +22,7 @@ DAY_MS = 1_440 * MINUTE_MS
 REVISIONS_MAX = 60
 DECISIONS_MAX = 200
 STAGES_OPEN = ("suspected", "confirmed", "partly_recovered")
-WHAT = {"decided": "decided", "awaits-second": "asked for a second person", "refused": "refused", "expired": "expired"}
+WHAT = {"decided": "decided", "awaits-second": "asked for a second person", "refused": "refused", "expired": "expired", "void": "void"}
 
 
 class Subject(NamedTuple):

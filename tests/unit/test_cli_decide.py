@@ -93,7 +93,10 @@ def test_who_waits_for_a_second_person_is_said_before_sending(stage: Stage, caps
     assert waits == f"waits: {first}, compensated by lea, for a second person until {until} UTC: by bank"
     assert needed == f"second person: needed: you asked for the same before, and another person may approve it until {until} UTC"
     assert stage.say("leo", *paid) == 0
-    assert noted(capsys)[-1] == f"second person: needed: lea asked for the same and waits until {until} UTC; `decide approve {first}` makes you the second"
+    assert (
+        noted(capsys)[-1]
+        == f"second person: needed: lea asked for the same and waits until {until} UTC; `decide approve {first}` makes you the second"
+    )
     awaits = [record for record in stage.cluster.logs[TopicPartition("audit", 0)] if b"awaits-second" in (record.value or b"")]
     assert stage.say("leo", "approve", first) == 0
     assert noted(capsys)[-1] == f"second person: you are the second: lea asked for it, and waits until {until} UTC"
@@ -118,9 +121,7 @@ def test_what_waits_no_longer_is_not_told(stage: Stage, capsys: Captured) -> Non
     assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"], "hers has expired"
     stage.say("lea", "close", "incident", incident_id, "--outcome", "inconclusive")
     [waits, needed] = noted(capsys)
-    assert " close test by leo, for a second person until " in waits and "you are the second" not in needed, (
-        "another outcome isn't the same"
-    )
+    assert " close test by leo, for a second person until " in waits and "you are the second" not in needed, "another outcome isn't the same"
 
 
 @pytest.mark.parametrize(
