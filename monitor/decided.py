@@ -113,6 +113,9 @@ class Decided:
         self._after(decision)
 
     def _after(self, decision: Feedback) -> None:
+        """An incident that was decided about is published at once: the next decision about it covers what this one did."""
+        if decision.subject_id in self.state.incidents.dirty and decision.subject == "incident":
+            self.decisions.publish_incident(decision.subject_id)
         if decision.command == "change_policy":
             self._policy_changed()
 

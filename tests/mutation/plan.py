@@ -9,11 +9,12 @@ FILES: dict[str, tuple[str, ...]] = {
     "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}ledger.py"),
     "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}coverage.py"),
     "monitor.layers": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}configuration.py"),
-    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py"),
-    "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py"),
+    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}taken_once.py", f"{UNIT}covers.py", f"{UNIT}commands.py"),
+    "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py", f"{UNIT}covers.py"),
     "monitor.mark_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}labels.py"),
     "monitor.incident_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}handling.py"),
     "monitor.approvals": (f"{UNIT}approvals.py", f"{UNIT}decided.py"),
+    "monitor.decision_ids": (f"{UNIT}taken_once.py",),
 }
 """Modules in the order of their weight, with the tests that are theirs."""
 

@@ -105,6 +105,7 @@ def test_a_mark_of_no_withdrawal_is_decided_about_by_its_name() -> None:
     incident_id = story.engine.state.marks.by_id[mark_id].incident_id
     assert outcome(say(story, "ana", "confirm", mark_id, "mark")).startswith("decided")
     assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided") and stage(story, mark_id) == "suspected"
+    story.tell("tick")
     assert outcome(say(story, "ana", "confirm", incident_id, "incident")).startswith("decided")
     assert [record["version"] for record in say(story, "ana", "clear", mark_id, "mark") if record["topic"] == "marks"] == [5]
     assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided") and stage(story, mark_id) == "suspected"

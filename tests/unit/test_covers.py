@@ -62,6 +62,14 @@ def test_where_all_has_changed_it_is_refused() -> None:
     assert outcome(incident_says(story, "ana", "confirm", incident_id)).startswith("decided")
 
 
+def test_an_incident_that_was_decided_about_is_published_at_once() -> None:
+    story, incident_id = attacked(four_eyes=NOBODY)
+    told = incident_says(story, "ana", "confirm", incident_id)
+    [published] = [record for record in told if record["topic"] == "incidents"]
+    assert published["version"] == seen(story, "incident", incident_id)
+    assert "1 mark(s) with owner exchange" in outcome(incident_says(story, "ana", "change_owner", incident_id, argument="exchange"))
+
+
 def test_the_second_person_approves_what_the_first_saw_and_no_more() -> None:
     story, incident_id = attacked()
     for name in "bc":
