@@ -69,9 +69,11 @@ class Approvals:
         found = [each for each in self.by_event.values() if each.content == said and each.actor != decision.actor]
         return found[-1] if found else None
 
-    def waits(self, subject_id: str, command: str) -> bool:
-        """Whether a first person's decision of that kind waits."""
-        return any(each.subject_id == subject_id and each.command == command for each in self.by_event.values())
+    def waits(self, subject_id: str, command: Command, since_version: int) -> bool:
+        """Whether a first person's decision of that kind waits that isn't stale: it was made on that version or a later one."""
+        return any(
+            (each.subject_id, each.command) == (subject_id, command) and each.version >= since_version for each in self.by_event.values()
+        )  # fmt: skip
 
     def take(self, fits: Callable[[Approval], bool]) -> list[Approval]:
         """Those that fit wait no longer."""

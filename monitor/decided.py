@@ -148,7 +148,10 @@ class Decided:
         )  # fmt: skip
 
     def _closing_ended(self, first: Approval, why: str) -> None:
-        if first.command == "close" and not self.state.approvals.waits(first.subject_id, "close"):
+        incident = self.state.incidents.by_id.get(first.subject_id)
+        if first.command != "close" or incident is None:
+            return
+        if not self.state.approvals.waits(first.subject_id, "close", incident.handled_version):
             self.commands.incidents.stay_open(first.subject_id, why)
 
     def _person(self, name: str) -> str:

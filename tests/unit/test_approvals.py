@@ -27,7 +27,8 @@ def test_what_waits_is_what_was_decided_by_whom_with_which_key() -> None:
     wait(approvals, "ana", "d1")
     said = '["mark","m","confirm",null,null,null]'
     assert approvals.by_event == {"d1": Approval("m", "confirm", "ana", "key of ana", "d1", said, 3, 1_000)}
-    assert approvals.waits("m", "confirm") and not approvals.waits("m", "clear") and not approvals.waits("n", "confirm")
+    assert approvals.waits("m", "confirm", 3) and not approvals.waits("m", "clear", 3) and not approvals.waits("n", "confirm", 3)
+    assert approvals.waits("m", "confirm", 2) and not approvals.waits("m", "confirm", 4)
 
 
 def test_what_is_decided_is_all_but_who_when_why_and_on_which_version() -> None:

@@ -261,6 +261,46 @@ def test_at_the_second_approval_the_first_is_looked_at_again() -> None:
     assert {record["what"] for record in told if record["topic"] == "audit"} == {"void", "refused"}
 
 
+def test_a_closing_whose_second_wait_is_stale_waits_for_nobody() -> None:
+    story = begun(four_eyes=FourEyes(within_ms=30_000))
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    incident: Any = story.engine.state.incidents.by_id[incident_id]
+    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "ana", "assign", incident_id, "incident", argument="ben")  # parts the two
+    say(story, "leo", "close", incident_id, "incident", argument="inconclusive")
+    assert incident.stage == "pending_closure" and len(story.engine.state.approvals.by_event) == 2
+    told = told_policy(story, actors=actors("ana", "ben", "lea"), late_after_ms=5_000)
+    assert [record["what"] for record in told if record.get("event_id")] == ["void"]
+    assert incident.stage == "investigating"
+
+
+def test_two_approve_a_policy_under_which_others_may_no_longer() -> None:
+    people = actors("ana", "lea", "leo", "adam", "eve")
+    story = Story(actors=people)
+    story.tell("withdrawals status=requested amount=5 balance_before=1")
+    [first] = say(story, "lea", "release", "w")
+    del people["lea"]
+    told_policy(story, actors=people)
+    assert story.engine.state.proposal is not None
+    name = story.engine.state.proposal.sha256
+    say(story, "adam", "change_policy", name, "policy")
+    told = say(story, "eve", "change_policy", name, "policy")
+    assert [(record["what"], record["event_id"]) for record in told if record["topic"] == "audit"][1:] == [("void", first["event_id"])]
+    assert story.engine.state.approvals.by_event == {}
+
+
+def test_one_person_under_two_names_is_no_second() -> None:
+    people = actors("ana", "lea", "leo")
+    people["leo"] = people["lea"]
+    story = begun(four_eyes=FourEyes(commands=("confirm",)))
+    story.engine.state.policy = msgspec.structs.replace(story.engine.state.policy, actors=people)
+    redirected(story)
+    say(story, "lea", "confirm", "w")
+    assert "the second must be another person" in outcome(say(story, "leo", "confirm", "w", signer="lea"))
+    assert stage(story) == "suspected"
+
+
 def test_who_fills_the_table_blocks_nobody_else_and_what_expired_counts_for_nothing() -> None:
     story = begun(limits=Limits(approvals=64), four_eyes=FourEyes(commands=("snooze",), within_ms=60_000))
     until_ms = story.now_ms + HOUR_MS
