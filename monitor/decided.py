@@ -10,14 +10,18 @@ from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
+from monitor.persons import person
 from monitor.plans import Step, Target
-from monitor.policies import Proposal, differences, digest, needs_approval, next_version, reconciled
+from monitor.policies import Proposal, differences, digest, needs_approval, next_version, propose, reconciled
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
 from monitor.state import State
 
 MACHINES_MAY: frozenset[Command] = frozenset(("acknowledge", "assign", "note", "set_clock"))
 """A machine may tell people what it did; it never releases, clears or pays, and is nobody's second person."""
+
+ALWAYS_TWO: frozenset[Command] = frozenset(("change_policy",))
+"""What needs two persons whatever the policy says: one alone could else give himself all the rest."""
 
 
 def may(policy: Policy, actor: Actor, command: Command) -> bool:
@@ -52,7 +56,8 @@ class Decided:
             return
         policy = self.state.policy
         asked = self.state.approvals.ask(
-            decision, (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
+            decision, person(policy, decision.actor), (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms,
+            policy.limits.approvals,
         )  # fmt: skip
         if isinstance(asked, str):
             self._say("refused", decision, f"{told} changes nothing: {asked}")
@@ -89,10 +94,12 @@ class Decided:
 
     def _needs_second(self, decision: Feedback, step: Step) -> bool:
         policy = self.state.policy
-        if decision.command in policy.four_eyes.commands:
+        if decision.command in policy.four_eyes.commands or decision.command in ALWAYS_TWO:
             return True
         above = parse_amount(policy.four_eyes.above_base_amount, policy.assets[policy.base_currency].decimals)
-        return step.stake_base_minor is None or (isinstance(above, int) and step.stake_base_minor > above)
+        if step.stake_base_minor == 0:
+            return False
+        return step.stake_base_minor is None or not isinstance(above, int) or step.stake_base_minor > above
 
     def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
         outcomes = self.state.totals.decisions
@@ -106,16 +113,20 @@ class Decided:
         )  # fmt: skip
 
     def policy_told(self, term: str, told: Policy) -> None:
-        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may."""
+        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may.
+
+        What decides already changes nothing, so that a standby with the former file ends no proposal.
+        """
         state = self.state
         policy, refused = reconciled(state.policy, told)
-        state.proposal = None
         if digest(policy) != digest(state.policy):
             differs = f"differs in {differences(state.policy, policy)}"
             if needs_approval(state.policy):
-                state.proposal = Proposal(policy, digest(policy))
-                self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
+                proposal = Proposal(policy, digest(policy))
+                propose(state.proposals, proposal)
+                self._policy("policy-proposed", proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
             else:
+                state.proposals.clear()
                 refused += state.configure(next_version(state.policy, policy))
                 self._policy(
                     "policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}"

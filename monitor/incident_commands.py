@@ -114,16 +114,14 @@ class IncidentCommands:
 
         return Step(do)
 
-    def change_policy(self, _: Feedback, __: Target) -> Step | str:
-        """The proposed policy decides from here on."""
+    def change_policy(self, decision: Feedback, _: Target) -> Step | str:
+        """The proposed policy decides from here on; whatever else was proposed, was so against the former."""
         state = self.state
-        proposal = state.proposal
-        if proposal is None:
-            return "no policy is proposed"
+        proposal = state.proposals[decision.subject_id]
 
         def do(_: tuple[str, ...]) -> str:
             refused = state.configure(next_version(state.policy, proposal.policy))
-            state.proposal = None
+            state.proposals.clear()
             for why in refused:
                 detail = f"of the policy: {why}"
                 self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=proposal.sha256, detail=detail))

@@ -16,7 +16,7 @@ from monitor.findings import Finding, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
 from monitor.incident_words import summary, title
-from monitor.money import AMOUNT_MINOR_MAX, parse_amount
+from monitor.money import parse_amount
 from monitor.policy import Limits, Policy
 
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
@@ -71,7 +71,7 @@ class Incidents:
         """Take a new term's policy: its targets hold for every open incident."""
         self.targets = policy.clock_targets
         least = parse_amount(policy.thresholds.page_base_amount, policy.assets[policy.base_currency].decimals)
-        self.page_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
+        self.page_base_minor = least if isinstance(least, int) else 0  # what can't be read pages always
         for incident in self.by_id.values():
             self.clocked(incident)
 

@@ -16,6 +16,7 @@ from monitor.findings import Finding
 from monitor.labels import Vote
 from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount
+from monitor.persons import person
 from monitor.plans import PlanBrokenError, Step, Target
 from monitor.reasons import Reason
 from monitor.state import State
@@ -41,7 +42,7 @@ class MarkCommands:
             return self._none(target, "is suspected")
 
         def do(actors: tuple[str, ...]) -> str:
-            return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, actors, 'confirm')}"
+            return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, self._persons(actors), 'confirm')}"
 
         return Step(do, self._stake(fitting))
 
@@ -55,7 +56,7 @@ class MarkCommands:
             detail = f"{' and '.join(actors)} say that it was a loss: {decision.reason}"
             finding = Finding("reported", detail, known.occurred_at_ms, (f"address:{known.destination}",), None, loss)
             self.decisions.hold(withdrawal_id, known, (finding,))
-            return f"{self._each((loss.mark_id,), state.marks.confirm)} made and confirmed{self._vote((withdrawal_id,), actors, 'confirm')}"
+            return f"{self._each((loss.mark_id,), state.marks.confirm)} made and confirmed{self._vote((withdrawal_id,), self._persons(actors), 'confirm')}"
 
         return Step(do, state.marks.value(known.asset, known.amount_minor))
 
@@ -67,7 +68,7 @@ class MarkCommands:
             return self._none(target, "can be cleared")
 
         def do(actors: tuple[str, ...]) -> str:
-            return f"{self._each(fitting, self.state.marks.clear)} cleared{self._vote(target.withdrawal_ids, actors, 'clear')}"
+            return f"{self._each(fitting, self.state.marks.clear)} cleared{self._vote(target.withdrawal_ids, self._persons(actors), 'clear')}"
 
         return Step(do, self._stake(fitting))
 
@@ -85,7 +86,7 @@ class MarkCommands:
             for name in held:
                 self.decisions.released(name, by_id[name], ReasonGiven("released", told))
             cleared = self._each(fitting, self.state.marks.clear)
-            return f"{len(held)} withdrawal(s) released, {cleared} cleared{self._vote(held, actors, 'clear')}"
+            return f"{len(held)} withdrawal(s) released, {cleared} cleared{self._vote(held, self._persons(actors), 'clear')}"
 
         return Step(do, self._stake(fitting))
 
@@ -204,12 +205,16 @@ class MarkCommands:
     def _unheard(self, target: Target, actor: str, vote: Vote) -> bool:
         """Whether the person's word on one of the withdrawals is new, and the detectors could learn it."""
         withdrawals, labels = self.state.withdrawals.by_id, self.state.labels.by_id
+        heard = person(self.state.policy, actor)
         return any(
-            name in withdrawals and withdrawals[name].observation >= 0 and (name not in labels or labels[name].votes.get(actor) != vote)
+            name in withdrawals and withdrawals[name].observation >= 0 and (name not in labels or labels[name].votes.get(heard) != vote)
             for name in target.withdrawal_ids
         )
 
-    def _vote(self, withdrawal_ids: Iterable[str], actors: tuple[str, ...], vote: Vote | None) -> str:
+    def _persons(self, actors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(person(self.state.policy, actor) for actor in actors)
+
+    def _vote(self, withdrawal_ids: Iterable[str], persons: tuple[str, ...], vote: Vote | None) -> str:
         """Count people's word on what withdrawals were; what the detectors learn or unlearn by it, in words."""
         state, policy = self.state, self.state.policy
         learnt: dict[int, bool] = {}
@@ -219,9 +224,9 @@ class MarkCommands:
             if known is None or known.observation < 0:
                 continue
             counted = state.labels.by_id[name].counted if name in state.labels.by_id else None
-            for actor in actors:
-                _, after = state.labels.vote(name, known.observation, actor, vote, policy.label_approvals, policy.limits.labels)
-            if actors and after.counted != counted:
+            for each in persons:
+                _, after = state.labels.vote(name, known.observation, each, vote, policy.label_approvals, policy.limits.labels)
+            if persons and after.counted != counted:
                 if after.counted is None:
                     unlearnt[after.observation] = None
                 else:

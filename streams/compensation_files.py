@@ -66,7 +66,7 @@ def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> 
             raise RefusedError(f"A sign-off doesn't count: {fault}.")
         good[sign_off.actor] = sign_off
     signed = tuple(good[actor] for actor in sorted(good))
-    return Made(statement, content, signed, status(signed, statement.suspected))
+    return Made(statement, content, signed, status(signed, statement.suspected, policy))
 
 
 class _Signable(msgspec.Struct):

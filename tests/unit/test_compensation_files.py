@@ -27,6 +27,7 @@ from streams.compensation import _holdings, _recorded_prices
 from streams.compensation_files import safe_cell
 from streams.journal_file import line_of
 from streams.pages import Page, Section, Table, html_page, markdown
+from tests.simulation.journals import policy
 from tests.unit.story import Story
 from tests.unit.test_decided import ALL, KEYS, say
 
@@ -353,9 +354,10 @@ def test_a_price_that_was_delivered_twice_counts_once() -> None:
 
 
 def test_one_person_twice_is_one_person() -> None:
+    told = policy(actors=ALL)
     one = SignOff(actor="lea", incident_id="i", statement_sha256="0" * 64, signature="x")
     two = SignOff(actor="leo", incident_id="i", statement_sha256="0" * 64, signature="y")
-    assert (status([one, one], 0), status([one, two], 0), status([one, two], 1)) == ("DRAFT", "SIGNED", "DRAFT")
+    assert (status([one, one], 0, told), status([one, two], 0, told), status([one, two], 1, told)) == ("DRAFT", "SIGNED", "DRAFT")
 
 
 def test_revisions_are_each_change_of_amount_or_stage_with_the_sum_after_it(tmp_path: Path) -> None:
