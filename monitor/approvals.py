@@ -12,12 +12,11 @@ from monitor.contracts.feedback import Feedback
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """One decision by its first person, who is `person` whatever the name; `version` is the subject's when it was made."""
+    """One decision by its first person; `version` is the subject's when it was made."""
 
     subject_id: str
     command: str
     actor: str
-    person: str
     event_id: str
     version: int
     expires_ms: int
@@ -44,12 +43,8 @@ class Approvals:
     def __init__(self) -> None:
         self.by_content: dict[str, Approval] = {}
 
-    def ask(
-        self, decision: Feedback, person: str, seen: tuple[int, int], now_ms: int, within_ms: int, limit: int,
-    ) -> Approved | Approval | str:  # fmt: skip
+    def ask(self, decision: Feedback, seen: tuple[int, int], now_ms: int, within_ms: int, limit: int) -> Approved | Approval | str:
         """Take one person's decision on a subject of which the versions `seen` (from, to) say the same to a person.
-
-        Two are different if both their names and their keys (`person`) are.
 
         Returns
         -------
@@ -57,7 +52,7 @@ class Approvals:
         """
         key = content(decision)
         known = self.by_content.get(key)
-        if known is not None and known.actor != decision.actor and known.person != person:
+        if known is not None and known.actor != decision.actor:
             if known.expires_ms > now_ms or known.told:  # what has expired and wasn't told stays until it is
                 del self.by_content[key]
             if known.expires_ms <= now_ms:
@@ -67,7 +62,7 @@ class Approvals:
             return f"{known.actor} approved it on version {known.version}, the present one is {seen[1]}: it must be asked for again"
         if known is None and len(self.by_content) >= limit:
             return f"{limit} decisions wait for a second person already"
-        waiting = Approval(decision.subject_id, decision.command, decision.actor, person, decision.event_id, seen[1], now_ms + within_ms)
+        waiting = Approval(decision.subject_id, decision.command, decision.actor, decision.event_id, seen[1], now_ms + within_ms)
         self.by_content.pop(key, None)
         self.by_content[key] = waiting
         return waiting

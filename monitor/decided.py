@@ -4,13 +4,13 @@ The order of the checks is the order of this file: actor, signature, role, subje
 After the last nothing can fail. What each command does stands in `monitor.commands`. Called by `monitor.events`.
 """
 
+from monitor.alone import Alone
 from monitor.approvals import Approved
 from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
-from monitor.persons import person
 from monitor.plans import Step, Target
 from monitor.policies import Proposal, differences, digest, needs_approval, next_version, propose, reconciled
 from monitor.policy import Actor, Policy
@@ -18,7 +18,7 @@ from monitor.signatures import is_signed, public_key
 from monitor.state import State
 
 MACHINES_MAY: frozenset[Command] = frozenset(("acknowledge", "assign", "note", "set_clock"))
-"""A machine may tell people what it did; it never releases, clears or pays, and is nobody's second person."""
+"""A machine may tell people what it did; it never releases, clears or pays, and is neither of two persons."""
 
 ALWAYS_TWO: frozenset[Command] = frozenset(("change_policy",))
 """What needs two persons whatever the policy says: one alone could else give himself all the rest."""
@@ -26,7 +26,7 @@ ALWAYS_TWO: frozenset[Command] = frozenset(("change_policy",))
 
 def may(policy: Policy, actor: Actor, command: Command) -> bool:
     """Whether one of the actor's roles has the command."""
-    if actor.machine and command not in MACHINES_MAY:
+    if actor.machine and (command not in MACHINES_MAY or command in policy.four_eyes.commands):
         return False
     return any(role in policy.roles and command in policy.roles[role].commands for role in actor.roles)
 
@@ -38,6 +38,7 @@ class Decided:
         self.state = state
         self.decisions = decisions
         self.commands = Commands(state, decisions)
+        self.alone = Alone(state)
 
     def take(self, decision: Feedback) -> None:
         """Take a decision, and say what came of it: decided, awaiting a second person, or refused."""
@@ -53,11 +54,11 @@ class Decided:
             return
         if not self._needs_second(decision, step):
             self._say("decided", decision, f"{told}: {step.do((decision.actor,))}: {decision.reason}")
+            self.alone.add(decision.actor, step)
             return
         policy = self.state.policy
         asked = self.state.approvals.ask(
-            decision, person(policy, decision.actor), (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms,
-            policy.limits.approvals,
+            decision, (target.material, target.version), self.state.clock.now_ms, policy.four_eyes.within_ms, policy.limits.approvals
         )  # fmt: skip
         if isinstance(asked, str):
             self._say("refused", decision, f"{told} changes nothing: {asked}")
@@ -96,10 +97,11 @@ class Decided:
         policy = self.state.policy
         if decision.command in policy.four_eyes.commands or decision.command in ALWAYS_TWO:
             return True
+        if step.needs_two or not step.stakes:
+            return step.needs_two
         above = parse_amount(policy.four_eyes.above_base_amount, policy.assets[policy.base_currency].decimals)
-        if step.stake_base_minor == 0:
-            return False
-        return step.stake_base_minor is None or not isinstance(above, int) or step.stake_base_minor > above
+        together = self.alone.together(decision.actor, step)
+        return together is None or not isinstance(above, int) or together > above
 
     def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
         outcomes = self.state.totals.decisions

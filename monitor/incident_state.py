@@ -62,6 +62,8 @@ class IncidentState(msgspec.Struct):
     marked_minor: dict[str, int] = {}
     marked_base_minor: int = 0
     uncovered_base_minor: int = 0
+    alone: dict[str, int] = {}
+    """By person (key): the value, in the base currency, of what was decided about the incident's marks without a second person."""
     paged_base_minor: int = -1
     paged_certain: bool = False
     alerts: int = 0

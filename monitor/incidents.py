@@ -117,6 +117,10 @@ class Incidents:
         self._evict(limits.incidents, incident.incident_id)
         return Joined(incident, opened, found[1:])
 
+    def would_join(self, finding: Finding, window_ms: int) -> tuple[str, ...]:
+        """The incidents, open or closed, that a finding is tied to."""
+        return tuple(one.incident_id for one in self._tied(ties(finding), finding.at_ms, window_ms, None))
+
     def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
         """Incidents that share a key and whose events are within the window."""
         ids = self.keys.tied(keys)
@@ -183,6 +187,9 @@ class Incidents:
         other.withdrawals, other.accounts = {}, {}
         incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
         incident.trim()
+        for person, base_minor in other.alone.items():
+            incident.alone[person] = incident.alone.get(person, 0) + base_minor
+        other.alone = {}
         incident.missed += [target for target in other.missed if target not in incident.missed]
         incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
         incident.paged_certain |= other.paged_certain

@@ -18,6 +18,7 @@ from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount
 from monitor.persons import person
 from monitor.plans import PlanBrokenError, Step, Target
+from monitor.prices import PriceState
 from monitor.reasons import Reason
 from monitor.state import State
 
@@ -44,7 +45,7 @@ class MarkCommands:
         def do(actors: tuple[str, ...]) -> str:
             return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, self._persons(actors), 'confirm')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def _reported(self, decision: Feedback) -> Step | str:
         """A withdrawal that nothing was suspected of is a loss: it is marked, and confirmed at once."""
@@ -52,13 +53,16 @@ class MarkCommands:
         known = state.withdrawals.by_id[withdrawal_id]
         loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, known.amount_minor)
 
+        def finding(detail: str) -> Finding:
+            return Finding("reported", detail, known.occurred_at_ms, (f"address:{known.destination}",), None, loss)
+
         def do(actors: tuple[str, ...]) -> str:
             detail = f"{' and '.join(actors)} say that it was a loss: {decision.reason}"
-            finding = Finding("reported", detail, known.occurred_at_ms, (f"address:{known.destination}",), None, loss)
-            self.decisions.hold(withdrawal_id, known, (finding,))
+            self.decisions.hold(withdrawal_id, known, (finding(detail),))
             return f"{self._each((loss.mark_id,), state.marks.confirm)} made and confirmed{self._vote((withdrawal_id,), self._persons(actors), 'confirm')}"
 
-        return Step(do, state.marks.value(known.asset, known.amount_minor))
+        beside = state.incidents.would_join(finding(""), state.policy.incident_window_ms)
+        return Step(do, {loss.mark_id: self._worth(known.asset, known.amount_minor)}, beside=beside)
 
     def clear(self, decision: Feedback, target: Target) -> Step | str:
         """It was no loss: what is held for it is given back. A HOLD stays until it is released."""
@@ -70,7 +74,7 @@ class MarkCommands:
         def do(actors: tuple[str, ...]) -> str:
             return f"{self._each(fitting, self.state.marks.clear)} cleared{self._vote(target.withdrawal_ids, self._persons(actors), 'clear')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def release(self, _: Feedback, target: Target) -> Step | str:
         """A HOLD is taken back: the withdrawal may go, its marks are cleared."""
@@ -88,7 +92,7 @@ class MarkCommands:
             cleared = self._each(fitting, self.state.marks.clear)
             return f"{len(held)} withdrawal(s) released, {cleared} cleared{self._vote(held, self._persons(actors), 'clear')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def reopen(self, _: Feedback, target: Target) -> Step | str:
         """Nobody is sure any more what it was: every word on it is taken back, and its marks are suspected again."""
@@ -105,7 +109,7 @@ class MarkCommands:
                 told += self._vote((name,), tuple(labels[name].votes), None)
             return f"{told} suspected again"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def change_cause(self, decision: Feedback, target: Target) -> Step | str:
         """Another cause: other layers may carry it."""
@@ -121,7 +125,7 @@ class MarkCommands:
                 target.incident.cause = cause
             return f"{self._each(fitting, lambda mark_id: self.state.marks.change_cause(mark_id, cause))} with cause {cause}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def change_owner(self, decision: Feedback, target: Target) -> Step | str:
         """Whose loss it is."""
@@ -135,7 +139,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each(fitting, lambda mark_id: self.state.marks.change_owner(mark_id, owner))} with owner {owner}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def recovered(self, decision: Feedback, target: Target) -> Step | str:
         """Some of a loss came back."""
@@ -155,7 +159,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each((mark_id,), lambda each: marks.recover(each, amount_minor))}: {decision.amount} {asset} came back"
 
-        return Step(do, marks.value(asset, amount_minor))
+        return Step(do, {mark_id: self._worth(asset, amount_minor, mark.price)})
 
     def compensated(self, _: Feedback, target: Target) -> Step | str:
         """Whom it belongs to was paid: what is held for it is paid."""
@@ -166,7 +170,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each(fitting, self.state.marks.compensate)} compensated"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     # ---- what plans share
 
@@ -177,16 +181,19 @@ class MarkCommands:
         stages = ", ".join(sorted({self.state.marks.by_id[mark_id].stage for mark_id in target.mark_ids}))
         return f"no mark of it {told} ({stages or 'nothing is marked'})"
 
-    def _stake(self, mark_ids: Iterable[str]) -> int | None:
-        """The base value of whole losses; None if one has no price."""
-        total, marks = 0, self.state.marks
+    def _stakes(self, mark_ids: Iterable[str]) -> dict[str, int | None]:
+        """The base value of each whole loss."""
+        found = {}
         for mark_id in mark_ids:
-            mark = marks.by_id[mark_id]
-            value = marks.value(mark.subject.asset, mark.subject.amount_minor, mark.price)
-            if value is None:
-                return None
-            total += value
-        return total
+            mark = self.state.marks.by_id[mark_id]
+            found[mark_id] = self._worth(mark.subject.asset, mark.subject.amount_minor, mark.price)
+        return found
+
+    def _worth(self, asset: str, amount_minor: int, price: PriceState | None = None) -> int | None:
+        """The base value at the mark's price, or at a fresh one; None where there is neither: one of another day, or a doubted one, may be any amount off."""
+        marks = self.state.marks
+        price = price or marks.fresh_price(asset, self.state.clock.now_ms)
+        return None if price is None and asset != self.state.policy.base_currency else marks.value(asset, amount_minor, price)
 
     def _each(self, mark_ids: tuple[str, ...], change: Callable[[str], Change | str]) -> str:
         """Change marks that the plan has found fit, one by one: each sees what the one before has freed."""

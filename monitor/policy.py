@@ -65,16 +65,16 @@ ROLES = {"analyst": Role(ANALYST), "lead": Role(LEAD), "administrator": Role(("c
 
 
 class FourEyes(msgspec.Struct, frozen=True):
-    """What needs a second, different person."""
+    """What needs a second, different person; a change of the policy always does."""
 
     commands: Annotated[tuple[Command, ...], Meta(description="Commands that always need one.")] = (
-        "release", "close", "reopen", "compensated", "change_policy",
+        "release", "close", "reopen", "recovered", "compensated", "change_policy",
     )  # fmt: skip
     above_base_amount: Annotated[
         str,
         Meta(
             pattern=r"^[0-9]+([.][0-9]+)?$",
-            description="Any other decision about marks needs one above this value in the base currency, and where a mark has no price.",
+            description="Any other decision about marks needs one when what its person has decided alone about the incident is, with it, above this value in the base currency, and where a mark has no fresh price.",
         ),
     ] = "10000000"
     within_ms: Annotated[int, Meta(ge=1_000, description="How long a decision waits for its second person.")] = 3_600_000

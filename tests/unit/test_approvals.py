@@ -19,12 +19,12 @@ def decision(actor: str, event_id: str = "d1", **changes: Any) -> Feedback:
 
 
 def ask(approvals: Approvals, actor: str, now_ms: int, seen: tuple[int, int] = (3, 3), limit: int = 2, **changes: Any) -> Approved | Approval | str:
-    return approvals.ask(decision(actor, **changes), f"key of {actor}", seen, now_ms, WITHIN_MS, limit)
+    return approvals.ask(decision(actor, **changes), seen, now_ms, WITHIN_MS, limit)
 
 
 def test_a_second_person_agrees_with_the_first_once() -> None:
     approvals = Approvals()
-    assert ask(approvals, "ana", 10) == Approval("m", "confirm", "ana", "key of ana", "d1", 3, 1_010)
+    assert ask(approvals, "ana", 10) == Approval("m", "confirm", "ana", "d1", 3, 1_010)
     assert ask(approvals, "ben", 1_009) == Approved("ana", "d1")
     assert approvals.by_content == {}
 

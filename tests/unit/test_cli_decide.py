@@ -87,7 +87,11 @@ def test_a_stale_version_is_refused_with_the_present_one(stage: Stage, capsys: C
     assert stage.engine.state.incidents.by_id[incident_id].assignee == "ben"
 
 
-def test_recovered_takes_an_amount_and_a_withdrawal_is_found_among_verdicts(stage: Stage, capsys: Captured) -> None:
+def test_recovered_takes_an_amount_and_a_withdrawal_is_found_among_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured,
+) -> None:  # fmt: skip
+    stage = Stage(tmp_path, monkeypatch, four_eyes=FourEyes(commands=()))
+    stage.tell("prices price=1000")
     redirected(stage, "w")
     assert stage.say("ana", "confirm", "withdrawal", "w") == 0
     assert "  verdict: HOLD" in capsys.readouterr().err
@@ -124,8 +128,7 @@ def test_a_policy_is_changed_by_its_hash(tmp_path: Path, monkeypatch: pytest.Mon
     stage = Stage(tmp_path, monkeypatch, actors=actors("ana", "adam", "eve"))
     changed = msgspec.structs.replace(stage.engine.state.policy, late_after_ms=5_000)
     stage.feed(entries.term("term-2", ENGINE_VERSION, changed, {"feedback": 1}, stage.now_ms))
-    proposal = stage.engine.state.proposal
-    assert proposal is not None
+    [proposal] = stage.engine.state.proposals.values()
     assert stage.say("adam", "change-policy", "policy", proposal.sha256) == 0
     assert "differs in late_after_ms" in capsys.readouterr().err
     assert stage.say("eve", "change-policy", "policy", proposal.sha256) == 0

@@ -4,14 +4,15 @@ import base64
 from typing import Any
 
 import msgspec
+import pytest
 
 from monitor import entries
-from monitor.approvals import Approval, Approvals, Approved
 from monitor.contracts.compensation import SignOff
-from monitor.contracts.feedback import Feedback
+from monitor.engine import Engine
 from monitor.policies import digest
 from monitor.policy import Actor, FourEyes, Policy, Thresholds
 from monitor.sign_offs import status
+from monitor.snapshot_file import decode, encode
 from monitor.version import ENGINE_VERSION
 from tests.simulation.journals import PARTITIONS, policy
 from tests.unit.story import Story
@@ -66,12 +67,7 @@ def test_a_proposal_that_makes_somebody_two_is_one_without_it() -> None:
     assert proposal.policy.actors == story.engine.state.policy.actors
 
 
-def test_a_second_approval_a_vote_and_a_sign_off_are_of_another_key() -> None:
-    facts = {"event_id": "d1", "occurred_at_ms": 1, "subject": "mark", "subject_id": "m", "command": "confirm", "reason": "seen", "seen_version": 3}
-    approvals = Approvals()
-    for name, key in (("lea", "k"), ("lea2", "k"), ("lea2", "l")):
-        assert isinstance(approvals.ask(msgspec.convert(facts | {"actor": name}, Feedback), key, (3, 3), 10, 1_000, 9), Approval), name
-    assert isinstance(approvals.ask(msgspec.convert(facts | {"actor": "leo"}, Feedback), "m", (3, 3), 10, 1_000, 9), Approved)
+def test_a_vote_and_a_sign_off_are_of_another_key() -> None:
     signed = [SignOff(actor=name, incident_id="i", statement_sha256="0" * 64, signature="x") for name in ("lea", "lea2")]
     assert status(signed, 0, policy(actors=doubled())) == "DRAFT"
     story = begun(label_approvals=2, four_eyes=FourEyes(commands=()))
@@ -146,3 +142,86 @@ def test_proposals_are_bounded() -> None:
     for number in range(10):
         term(story, like(story, late_after_ms=5_000 + number), f"term-{number + 2}")
     assert [each.policy.late_after_ms for each in story.engine.state.proposals.values()] == [5_002 + number for number in range(8)]
+
+
+def sums(story: Story, incident_id: str) -> list[int]:
+    return list(story.engine.state.incidents.by_id[incident_id].alone.values())
+
+
+def test_what_one_person_decides_alone_about_an_incident_adds_up() -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="3000"))
+    for number in range(5):
+        mark = redirected(story, f"w{number}")
+    incident_id = mark["incident_id"]
+    told = [outcome(say(story, "ana", "clear", f"w{number}")).partition(":")[0] for number in range(4)]
+    assert told == ["decided", "decided", "decided", "awaits-second"]
+    assert sums(story, incident_id) == [3_000]
+    assert outcome(say(story, "ben", "clear", "w4")).startswith("decided")  # he has 3,000 of his own
+    assert sums(story, incident_id) == [3_000, 1_000]
+    story.engine = Engine.thaw(decode(encode(story.engine.freeze())))
+    assert sums(story, incident_id) == [3_000, 1_000]
+
+
+def test_what_comes_back_in_slices_and_what_is_reported_in_slices_adds_up() -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="3000"))
+    redirected(story, "w", "10")
+    say(story, "ana", "confirm", "w")
+    say(story, "ben", "confirm", "w")
+    told = [outcome(say(story, "lea", "recovered", "w", amount="1.5")).partition(":")[0] for _ in range(3)]
+    assert told == ["decided", "decided", "awaits-second"]
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="3000"))
+    for number in range(3):
+        story.tell(f"withdrawals withdrawal_id=r{number} account_id=a{number} status=requested amount=1.5")
+    told = [outcome(say(story, "ana", "confirm", f"r{number}")).partition(":")[0] for number in range(3)]
+    assert told == ["decided", "decided", "awaits-second"]
+
+
+def test_two_incidents_that_become_one_have_both_sums() -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="3000"))
+    for name, wallet, to in (("w1", "h1", "x"), ("w2", "h2", "y")):
+        story.tell(f"withdrawals withdrawal_id={name} account_id=a-{name} status=requested wallet_id={wallet} address=home-{name} amount=1.5")
+        story.tell(f"outflows withdrawal_id={name} tx_id=t-{name} address={to} wallet_id={wallet} amount=1.5")
+        assert outcome(say(story, "ana", "confirm", name)).startswith("decided")
+    story.tell("withdrawals withdrawal_id=w3 account_id=a-w3 status=requested wallet_id=h1 address=home-w3")
+    story.tell("outflows withdrawal_id=w3 tx_id=t-w3 address=y wallet_id=h1")
+    [alone] = [one.alone for one in story.engine.state.incidents.by_id.values() if one.alone]
+    assert list(alone.values()) == [3_000]
+    assert outcome(say(story, "ana", "confirm", "w3")).startswith("awaits-second")
+
+
+def test_where_an_incident_is_forgotten_or_has_no_room_one_person_decides_nothing() -> None:
+    story = begun()
+    mark = redirected(story)
+    incident = story.engine.state.incidents.by_id[mark["incident_id"]]
+    incident.alone = {f"key {number}": 1 for number in range(256)}
+    assert outcome(say(story, "ana", "confirm", "w")).startswith("awaits-second")
+    incident.alone = {}
+    del story.engine.state.incidents.by_id[mark["incident_id"]]
+    assert outcome(say(story, "ana", "clear", "w")).startswith("awaits-second")
+
+
+@pytest.mark.parametrize("price", ["stale", "jumped"])
+def test_a_loss_without_a_fresh_price_may_be_any_amount(price: str) -> None:
+    story = begun(price_stale_after_ms=60_000)
+    if price == "stale":
+        story.now_ms += 120_000
+    else:
+        story.tell("prices price=1000000")
+    redirected(story)
+    story.tell("withdrawals withdrawal_id=v account_id=b status=requested")
+    assert story.engine.state.marks.by_id["withdrawal:w"].base_minor is None
+    for name in ("w", "v"):
+        assert outcome(say(story, "ana", "confirm", name)).startswith("awaits-second"), name
+
+
+def test_a_machine_is_neither_of_two_persons() -> None:
+    story = begun(four_eyes=FourEyes(commands=("acknowledge",)))
+    incident_id = redirected(story)["incident_id"]
+    assert "a machine may not decide it" in outcome(say(story, "robot", "acknowledge", incident_id, "incident"))
+
+
+def test_by_default_two_say_what_came_back() -> None:
+    story = begun()
+    redirected(story)
+    say(story, "ana", "confirm", "w")
+    assert outcome(say(story, "lea", "recovered", "w", amount="0.1")).startswith("awaits-second")
