@@ -6,6 +6,7 @@ A plan checks everything and changes nothing; its step can't fail any more. Call
 from collections.abc import Callable
 
 from monitor.clock_sheet import told
+from monitor.closing import disagrees
 from monitor.contracts.feedback import Feedback
 from monitor.contracts.outputs import Audit
 from monitor.decisions import Decisions
@@ -53,7 +54,7 @@ class IncidentCommands:
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
     def set_clock(self, decision: Feedback, _: Target) -> Step | str:
-        """When it was halted, or who was told when."""
+        """When it was halted, or who was told when. What was told is corrected by two persons; a machine tells only when it was halted."""
         found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
         if isinstance(found, str):
             return found
@@ -62,9 +63,15 @@ class IncidentCommands:
         sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
         if isinstance(sheet, str):
             return sheet
-        return self._step(
+        known_ms = getattr(found.clock, f"{name}_at_ms")
+        if known_ms == at_ms:
+            return f"{name} is told as {at_ms} already"
+        if self.state.policy.actors[decision.actor].machine and (name != "halted" or known_ms is not None):
+            return "a machine may tell when it was halted, once, and nothing else of the clock sheet"
+        step = self._step(
             decision, lambda now_ms: self.handling.set_clock(decision.subject_id, name, at_ms, decision.actor, now_ms), f"{name} at {at_ms}"
-        )
+        )  # fmt: skip
+        return step._replace(needs_two=known_ms is not None)
 
     def close(self, decision: Feedback, _: Target) -> Step | str:
         """It is over, and was that. The first of two persons proposes it."""
@@ -73,6 +80,10 @@ class IncidentCommands:
             return found
         if outcome not in OUTCOMES:
             return f"the argument must be one of {', '.join(OUTCOMES)}"
+        marks = self.state.marks
+        why = disagrees(outcome, (marks.by_id[mark_id] for mark_id in marks.of_incident(decision.subject_id)))
+        if why is not None:
+            return why
 
         def propose(actor: str) -> int:
             if found.stage != "pending_closure":

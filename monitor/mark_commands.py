@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import numpy as np
 
+from monitor.closing import CERTAIN, contradicts
 from monitor.contracts.base import Cause, Owner
 from monitor.contracts.feedback import Feedback
-from monitor.contracts.outputs import MarkStage, ReasonGiven
+from monitor.contracts.outputs import ReasonGiven
 from monitor.decisions import Decisions
 from monitor.findings import Finding
 from monitor.labels import Vote
@@ -21,9 +22,6 @@ from monitor.plans import PlanBrokenError, Step, Target
 from monitor.prices import PriceState
 from monitor.reasons import Reason
 from monitor.state import State
-
-CERTAIN: frozenset[MarkStage] = frozenset(("confirmed", "partly_recovered", "compensated"))
-"""Somebody said of these that they were losses: who says so too adds a word for the detectors."""
 
 
 class MarkCommands:
@@ -41,11 +39,22 @@ class MarkCommands:
         agreed = len(self._fitting(target, lambda mark: mark.stage in CERTAIN)) == len(target.mark_ids)
         if not fitting and not (agreed and self._unheard(target, decision.actor, "confirm")):
             return self._none(target, "is suspected")
+        closed = self._closed_otherwise(fitting)
+        if closed is not None:
+            return closed
 
         def do(actors: tuple[str, ...]) -> str:
             return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, self._persons(actors), 'confirm')}"
 
         return Step(do, self._stakes(fitting))
+
+    def _closed_otherwise(self, mark_ids: Iterable[str]) -> str | None:
+        """A loss is certain in no incident that was closed as none: it is looked at again first."""
+        for mark in map(self.state.marks.by_id.__getitem__, mark_ids):
+            incident = self.state.incidents.by_id.get(mark.incident_id)
+            if incident is not None and incident.stage == "closed" and contradicts(incident.outcome, mark):
+                return f"incident {mark.incident_id} is closed as {incident.outcome}: reopen it first"
+        return None
 
     def _reported(self, decision: Feedback) -> Step | str:
         """A withdrawal that nothing was suspected of is a loss: it is marked, and confirmed at once."""

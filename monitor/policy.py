@@ -48,7 +48,8 @@ class Actor(msgspec.Struct, frozen=True):
     ]
     roles: Annotated[tuple[str, ...], Meta(description="Names of the person's roles, which say what the person may decide.")] = ("analyst",)
     machine: Annotated[
-        bool, Meta(description="No person: it may acknowledge, assign, note and set clocks, whatever its roles, and nothing else.")
+        bool,
+        Meta(description="No person: whatever its roles, it may acknowledge, assign, note and tell when something was halted, and nothing else."),
     ] = False
 
 
