@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from monitor.contracts.compensation import Sha256, SignOff, Statement, Status
+from monitor.contracts.compensation import SignOff, Statement, Status
 from monitor.policy import Policy
 from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
@@ -67,32 +67,6 @@ def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> 
         good[sign_off.actor] = sign_off
     signed = tuple(good[actor] for actor in sorted(good))
     return Made(statement, content, signed, status(signed, statement.suspected, policy))
-
-
-class _Signable(msgspec.Struct):
-    """What of a compensation file is needed to sign it."""
-
-    statement_sha256: Sha256
-    statement: msgspec.Raw
-
-
-class _Named(msgspec.Struct):
-    incident_id: str
-
-
-def signable(path: Path) -> tuple[str, str]:
-    """Incident and SHA-256 of the statement in a compensation file. Raises RefusedError if it is none, or was changed."""
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=_Signable)
-        incident_id = msgspec.json.decode(file.statement, type=_Named).incident_id
-    except OSError as error:
-        raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedError(f"{path} is no compensation file: {error}.") from error
-    digest = sha256(bytes(file.statement)).hexdigest()
-    if digest != file.statement_sha256:
-        raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
-    return incident_id, digest
 
 
 def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:
