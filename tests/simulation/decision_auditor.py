@@ -17,6 +17,11 @@ LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "repl
 """Rules that hold a withdrawal because of a loss."""
 TELLING = ("acknowledge", "assign", "note", "set_clock")
 """What a machine may decide."""
+CLOSED_AS = {"unauthorized_access": {"confirmed_unauthorized"}, "system_failure": {"confirmed_system_failure"}}
+CONFIRMED = CLOSED_AS["unauthorized_access"] | CLOSED_AS["system_failure"]
+CERTAIN = ("confirmed", "partly_recovered", "compensated")
+SPOKEN = ("noted", "assigned")
+PROPOSALS_MAX = 8
 FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
 BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
@@ -81,7 +86,8 @@ class DecisionAuditor:
         self.of_withdrawal: dict[str, set[str]] = {}
         self.incidents: dict[str, Record] = {}
         self.verdicts: dict[str, Record] = {}
-        self.proposed: str | None = None
+        self.proposed: list[str] = []
+        self.alone: Counter[tuple[str, str]] = Counter()
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
         self.snoozed: dict[str, int] = {}
@@ -98,7 +104,7 @@ class DecisionAuditor:
         if subject in ("mark", "withdrawal"):
             record = (self.marks if subject == "mark" else self.verdicts).get(name)
             return None if record is None else (record["version"], record["version"])
-        return (0, 0) if subject == "rule" or name == self.proposed else None
+        return (0, 0) if subject == "rule" or name in self.proposed else None
 
     def about(self, value: dict[str, Any], marks: dict[str, Record]) -> list[Record]:
         """The marks that a decision is about."""
@@ -109,21 +115,42 @@ class DecisionAuditor:
             return [marks[each] for each in self.of_withdrawal.get(name, ()) if each in marks]
         return [mark for mark in marks.values() if mark["incident_id"] == name] if subject == "incident" else []
 
-    def stake(self, changed: list[Record], value: dict[str, Any]) -> Fraction | None:
-        """The whole value that was decided about; None where nothing gives a price."""
-        total = Fraction(0)
+    def stakes(self, changed: list[Record], value: dict[str, Any], now_ms: int) -> dict[str, Fraction | None]:
+        """The whole value of each loss that was decided about; None where no price can be relied on."""
+        found: dict[str, Fraction | None] = {}
         for mark in changed:
-            amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
-            price = mark["price"] if value["command"] != "recovered" else None
-            if mark["asset"] == BASE:
-                total += amount
-                continue
-            newest = self.ledger.prices.get(mark["asset"])
-            price = price or (None if newest is None else newest[0])
-            if price is None:
-                return None
-            total += ceil(amount * number(price))
-        return total
+            amount, asset = number(value["amount"] if value["command"] == "recovered" else mark["amount"]), mark["asset"]
+            text, at_ms = self.ledger.prices.get(asset, (None, 0))
+            fresh = None if asset in self.ledger.doubted or now_ms - at_ms > self.ledger.stale_ms else text
+            price = "1" if asset == BASE else mark["price"] or fresh
+            found[mark["mark_id"]] = None if price is None else Fraction(ceil(amount * number(price)))
+        return found
+
+    def decided_alone(self, actor: str, stakes: dict[str, Fraction | None]) -> None:
+        """So much one person may decide about an incident, in however many decisions."""
+        incidents = {self.marks[name]["incident_id"] for name in stakes}
+        together = Fraction(sum(self.alone[actor, incident] for incident in incidents))
+        for name, stake in stakes.items():
+            assert stake is not None, "what has no price that can be relied on needs two"
+            together += stake
+            self.alone[actor, self.marks[name]["incident_id"]] += stake  # type: ignore[assignment]  # a fraction
+        assert not stakes or together <= self.above, "so much needs two, at once or in slices"
+
+    def closes(self, name: str, as_what: str) -> None:
+        """A closing says nothing else than the marks."""
+        marks = [mark for mark in self.marks.values() if mark["incident_id"] == name]
+        causes = {mark["cause"] for mark in marks if mark["state"] in CERTAIN}
+        if causes:
+            right = set().union(*(CLOSED_AS.get(cause, CONFIRMED) for cause in causes))
+            assert as_what in right or (as_what == "inconclusive" and causes == {"undecided"}), f"{causes} closed as {as_what}"
+        elif any(mark["state"] == "suspected" for mark in marks):
+            assert as_what in {*CONFIRMED, "inconclusive"}, f"suspected, and closed as {as_what}"
+
+    def only_the_first(self, what: str, value: dict[str, Any], sheet: Record, *, machine: bool) -> None:
+        """One person fills a clock sheet in, two correct it, and a machine tells when it was halted."""
+        told = sheet[f"{value['argument']}_at_ms"]
+        assert not machine or (value["argument"] == "halted" and told is None), "a machine told of people"
+        assert what != "alone" or told is None, "one person corrected a clock time"
 
     # ---- entries
 
@@ -134,6 +161,7 @@ class DecisionAuditor:
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
+        sheet = self.incidents.get(told.value.get("subject_id", ""), {}).get("clock", {})
         for record in changed:
             self.mark(record, told, outcome, merged)
         held = []
@@ -143,7 +171,7 @@ class DecisionAuditor:
             elif record["topic"] == "incidents":
                 self.incident(record, told, outcome, merged)
         if outcome is not None:
-            self.judged(outcome, told, records, seen, before, now_ms)
+            self.judged(outcome, told, records, seen, before, now_ms, sheet)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             ended = told.topic == "withdrawals" and told.value["status"] in (
@@ -177,6 +205,7 @@ class DecisionAuditor:
 
     def judged(
         self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], now_ms: int,
+        sheet: Record,
     ) -> None:  # fmt: skip
         """Whether an outcome was right, from who signed and what everybody knew."""
         value, what = told.value, outcome["what"]
@@ -185,6 +214,7 @@ class DecisionAuditor:
         if what == "refused":
             others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "head")]
             assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
+            assert "no such policy is proposed" not in outcome["detail"] or value["subject_id"] not in self.proposed, "a proposal was lost"
             if "must be asked for again" in outcome["detail"]:
                 late = self.waiting[key]
                 if late.told or now_ms < late.at_ms + self.within_ms:
@@ -196,13 +226,23 @@ class DecisionAuditor:
         assert person is not None
         assert told.signer == actor, "not signed by its actor"
         assert command in person.commands, "no role of that person's may decide it"
-        assert not person.machine or command in TELLING, "a machine decided"
+        alone = what == "decided" and len(outcome["actors"]) == 1
+        assert not person.machine or (command in TELLING and command not in self.two_for and alone), "a machine decided"
+        if command == "set_clock":
+            self.only_the_first("alone" if alone else "two", value, sheet, machine=person.machine)
+        elif command == "close":
+            self.closes(value["subject_id"], value["argument"])
         assert seen is not None, "decided about nothing"
         assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
         changed = [
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
-        stake = self.stake(changed, value)
+        changed += [
+            mark
+            for mark in records
+            if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and self.is_about(value, mark)
+        ]  # what was reported
+        stakes = self.stakes(changed, value, now_ms)
         first = self.waiting.get(key)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
@@ -218,9 +258,15 @@ class DecisionAuditor:
             del self.waiting[key]
         else:
             assert outcome["actors"] == [actor]
-            assert command not in self.two_for, "it needs two"
-            assert stake is not None, "what has no price needs two"
-            assert stake <= self.above, "so much needs two"
+            assert command not in (*self.two_for, "change_policy"), "it needs two"
+            self.decided_alone(actor, stakes)
+        if what == "decided" and command == "confirm":
+            for mark in changed:
+                incident = self.incidents[mark["incident_id"]]
+                unknown = incident["outcome"] == "inconclusive" and mark["cause"] == "undecided"
+                assert incident["state"] != "closed" or unknown or incident["outcome"] in CONFIRMED, "a loss is certain where there was none"
+        if what == "decided" and command == "change_policy":
+            self.proposed.clear()
         if what == "decided":
             self.done(command, value, before)
             if command == "snooze":
@@ -318,13 +364,22 @@ class DecisionAuditor:
         if known is None:
             assert stage in ("new", "merged") or name in merged.values()
             return
+        if incident["merged_into"] is not None:
+            for actor, of in [key for key in self.alone if key[1] == name]:
+                self.alone[actor, incident["merged_into"]] += self.alone.pop((actor, of))
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"
+        if command in (("decided", "note"), ("decided", "assign")):
+            lines = [line for line in incident["timeline"] if line["what"] not in SPOKEN]
+            assert all(line in lines or line["what"] in SPOKEN for line in known["timeline"]), "a note pushed out what happened"
         if stage == known["state"]:
             return
+        if stage == "closed" and incident["marks"] == known["marks"] and incident["severity"] == known["severity"]:
+            due = [{each["target"] for each in record["due"]} - {"acknowledged"} for record in (known, incident)]
+            assert due[0] == due[1], "a closing ended a clock"
         self.told[f"{known['state']} to {stage}"] += 1
         last = incident["timeline"][-1]["what"]
         by = {
