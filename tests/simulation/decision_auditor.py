@@ -5,23 +5,15 @@ mark, of a verdict, of an incident's state. What marks are worth and who carries
 """
 
 from collections import Counter
-from fractions import Fraction
-from math import ceil
 from typing import Any, NamedTuple
 
-from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, number
+from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
+from tests.simulation.power_auditor import PowerAuditor
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
-TELLING = ("acknowledge", "assign", "note", "set_clock")
-"""What a machine may decide."""
-CLOSED_AS = {"unauthorized_access": {"confirmed_unauthorized"}, "system_failure": {"confirmed_system_failure"}}
-CONFIRMED = CLOSED_AS["unauthorized_access"] | CLOSED_AS["system_failure"]
-CERTAIN = ("confirmed", "partly_recovered", "compensated")
-SPOKEN = ("noted", "assigned")
-PROPOSALS_MAX = 8
 FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
 BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
@@ -87,7 +79,7 @@ class DecisionAuditor:
         self.incidents: dict[str, Record] = {}
         self.verdicts: dict[str, Record] = {}
         self.proposed: list[str] = []
-        self.alone: Counter[tuple[str, str]] = Counter()
+        self.powers = PowerAuditor(two_for, above, marks)
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
         self.snoozed: dict[str, int] = {}
@@ -114,43 +106,6 @@ class DecisionAuditor:
         if subject == "withdrawal":
             return [marks[each] for each in self.of_withdrawal.get(name, ()) if each in marks]
         return [mark for mark in marks.values() if mark["incident_id"] == name] if subject == "incident" else []
-
-    def stakes(self, changed: list[Record], value: dict[str, Any], now_ms: int) -> dict[str, Fraction | None]:
-        """The whole value of each loss that was decided about; None where no price can be relied on."""
-        found: dict[str, Fraction | None] = {}
-        for mark in changed:
-            amount, asset = number(value["amount"] if value["command"] == "recovered" else mark["amount"]), mark["asset"]
-            text, at_ms = self.ledger.prices.get(asset, (None, 0))
-            fresh = None if asset in self.ledger.doubted or now_ms - at_ms > self.ledger.stale_ms else text
-            price = "1" if asset == BASE else mark["price"] or fresh
-            found[mark["mark_id"]] = None if price is None else Fraction(ceil(amount * number(price)))
-        return found
-
-    def decided_alone(self, actor: str, stakes: dict[str, Fraction | None]) -> None:
-        """So much one person may decide about an incident, in however many decisions."""
-        incidents = {self.marks[name]["incident_id"] for name in stakes}
-        together = Fraction(sum(self.alone[actor, incident] for incident in incidents))
-        for name, stake in stakes.items():
-            assert stake is not None, "what has no price that can be relied on needs two"
-            together += stake
-            self.alone[actor, self.marks[name]["incident_id"]] += stake  # type: ignore[assignment]  # a fraction
-        assert not stakes or together <= self.above, "so much needs two, at once or in slices"
-
-    def closes(self, name: str, as_what: str) -> None:
-        """A closing says nothing else than the marks."""
-        marks = [mark for mark in self.marks.values() if mark["incident_id"] == name]
-        causes = {mark["cause"] for mark in marks if mark["state"] in CERTAIN}
-        if causes:
-            right = set().union(*(CLOSED_AS.get(cause, CONFIRMED) for cause in causes))
-            assert as_what in right or (as_what == "inconclusive" and causes == {"undecided"}), f"{causes} closed as {as_what}"
-        elif any(mark["state"] == "suspected" for mark in marks):
-            assert as_what in {*CONFIRMED, "inconclusive"}, f"suspected, and closed as {as_what}"
-
-    def only_the_first(self, what: str, value: dict[str, Any], sheet: Record, *, machine: bool) -> None:
-        """One person fills a clock sheet in, two correct it, and a machine tells when it was halted."""
-        told = sheet[f"{value['argument']}_at_ms"]
-        assert not machine or (value["argument"] == "halted" and told is None), "a machine told of people"
-        assert what != "alone" or told is None, "one person corrected a clock time"
 
     # ---- entries
 
@@ -226,12 +181,6 @@ class DecisionAuditor:
         assert person is not None
         assert told.signer == actor, "not signed by its actor"
         assert command in person.commands, "no role of that person's may decide it"
-        alone = what == "decided" and len(outcome["actors"]) == 1
-        assert not person.machine or (command in TELLING and command not in self.two_for and alone), "a machine decided"
-        if command == "set_clock":
-            self.only_the_first("alone" if alone else "two", value, sheet, machine=person.machine)
-        elif command == "close":
-            self.closes(value["subject_id"], value["argument"])
         assert seen is not None, "decided about nothing"
         assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
         changed = [
@@ -242,7 +191,8 @@ class DecisionAuditor:
             for mark in records
             if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and self.is_about(value, mark)
         ]  # what was reported
-        stakes = self.stakes(changed, value, now_ms)
+        alone = what == "decided" and len(outcome["actors"]) == 1
+        self.powers.judged(value, person.machine, alone, sheet, self.marks)
         first = self.waiting.get(key)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
@@ -258,16 +208,11 @@ class DecisionAuditor:
             del self.waiting[key]
         else:
             assert outcome["actors"] == [actor]
-            assert command not in (*self.two_for, "change_policy"), "it needs two"
-            self.decided_alone(actor, stakes)
-        if what == "decided" and command == "confirm":
-            for mark in changed:
-                incident = self.incidents[mark["incident_id"]]
-                unknown = incident["outcome"] == "inconclusive" and mark["cause"] == "undecided"
-                assert incident["state"] != "closed" or unknown or incident["outcome"] in CONFIRMED, "a loss is certain where there was none"
-        if what == "decided" and command == "change_policy":
-            self.proposed.clear()
+            self.powers.decided_alone(value, changed, self.marks, now_ms)
         if what == "decided":
+            self.powers.decided(command, changed, self.incidents)
+            if command == "change_policy":
+                self.proposed.clear()
             self.done(command, value, before)
             if command == "snooze":
                 self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
@@ -364,22 +309,14 @@ class DecisionAuditor:
         if known is None:
             assert stage in ("new", "merged") or name in merged.values()
             return
-        if incident["merged_into"] is not None:
-            for actor, of in [key for key in self.alone if key[1] == name]:
-                self.alone[actor, incident["merged_into"]] += self.alone.pop((actor, of))
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
+        self.powers.incident(known, incident, command)
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"
-        if command in (("decided", "note"), ("decided", "assign")):
-            lines = [line for line in incident["timeline"] if line["what"] not in SPOKEN]
-            assert all(line in lines or line["what"] in SPOKEN for line in known["timeline"]), "a note pushed out what happened"
         if stage == known["state"]:
             return
-        if stage == "closed" and incident["marks"] == known["marks"] and incident["severity"] == known["severity"]:
-            due = [{each["target"] for each in record["due"]} - {"acknowledged"} for record in (known, incident)]
-            assert due[0] == due[1], "a closing ended a clock"
         self.told[f"{known['state']} to {stage}"] += 1
         last = incident["timeline"][-1]["what"]
         by = {
