@@ -9,10 +9,12 @@ FILES: dict[str, tuple[str, ...]] = {
     "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}ledger.py"),
     "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}coverage.py"),
     "monitor.layers": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}configuration.py"),
-    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py"),
+    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}persons.py"),
+    "monitor.alone": (f"{UNIT}persons.py",),
+    "monitor.closing": (f"{UNIT}closing.py",),
     "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py"),
     "monitor.mark_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}labels.py"),
-    "monitor.incident_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}handling.py"),
+    "monitor.incident_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}handling.py", f"{UNIT}closing.py"),
     "monitor.approvals": (f"{UNIT}approvals.py", f"{UNIT}decided.py"),
 }
 """Modules in the order of their weight, with the tests that are theirs."""
