@@ -14,7 +14,7 @@ import msgspec
 from monitor.contracts.compensation import Sha256, SignOff, Statement
 from monitor.sign_offs import PERSONS
 from streams.refusals import RefusedError
-from streams.summary import grouped
+from streams.words import grouped
 
 
 class _Signable(msgspec.Struct):
