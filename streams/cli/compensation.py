@@ -62,9 +62,10 @@ def compensation(
         compensation_files.write(out, [*compensation_files.files(made), *incident_report.files(folded, incident, made)])
     totals = made.statement.totals
     currency = made.statement.base_currency
+    held = f"; {made.statement.never_left:,} mark(s) of what never left: clear them" if made.statement.never_left else ""
     say(
         f"{made.status}: {totals.customers_base_amount} {currency} to {totals.customers:,} customer(s), {totals.own_base_amount} own, "
-        f"{totals.not_attributed_base_amount} not attributed; in {out}."
+        f"{totals.not_attributed_base_amount} not attributed{held}; in {out}."
     )
 
 
