@@ -340,6 +340,10 @@ def test_two_incidents_that_rob_one_pool_divide_the_holdings_once() -> None:
     assert [(line.account_id, line.quantity, line.lost_before) for line in made.lines] == [("ann", "1", "3")]
     assert [rest.quantity for rest in made.not_attributed] == ["2"]
     assert [(each.incident_id, each.asset, each.quantity) for each in made.counted_first] == [("i1", "ONE", "3")]
+    # What the division of the first follows from counts for how far the journal was needed.
+    late = first._replace(evidence=(Evidence(70, SHA, "version 1"),))
+    assert stated([second], incident_id="i2", holdings=held, others=(other("i1", late, ann=4),)).last_offset == 70
+    assert stated([second], incident_id="i2", holdings=holdings(ann=4, at_ms=1_500), others=(other("i1", late, ann=4),)).last_offset == 9
     # A holding told between the two has the first in it, or was made whole: it stands.
     made = stated([second], incident_id="i2", holdings=holdings(ann=4, at_ms=1_500), others=(other("i1", first, ann=4),))
     assert (rows(made), made.counted_first) == ([("ann", "3", "3")], ())

@@ -517,7 +517,15 @@ def test_what_was_held_and_never_left_is_paid_to_nobody_and_keeps_it_a_draft(tmp
             "summary.md",
             ("## Held, never left", "| BTC | 1 | 60,000,000 | 60,000,000,000 | h |", "1 mark(s) are of what was held and never left: clear"),
         ),
-        ("incident-report.md", ("| BTC | customers' | 1 | 1 | 0 | 0 |", "| BTC | held, never left | 60,000,000 |", "nobody lost it")),
+        (
+            "incident-report.md",
+            (
+                "| BTC | customers' | 1 | 1 | 0 | 0 |",
+                "| BTC | held, never left | 60,000,000 |",
+                "nobody lost it",
+                "suspected, version 1, held, never left | 60,000,000 | 0 |",
+            ),
+        ),
     ):
         page = (out / name).read_text(encoding="utf-8")
         for word in words:
@@ -553,6 +561,31 @@ def test_a_withdrawal_has_left_once_a_step_or_an_output_says_so(tmp_path: Path, 
     file = compensate(incident_id, kept(story, tmp_path), tmp_path / "out")
     groups = {mark["mark_id"]: group["way"] for group in file["statement"]["groups"] for mark in group["marks"]}
     assert (groups["withdrawal:h"] != "never_left") == known.left == left
+
+
+def test_a_step_that_the_fold_did_not_take_says_nothing(tmp_path: Path) -> None:
+    story, incident_id = held_and_gone()
+    first = next(json.loads(entry) for entry in story.entries if b'"kind":"withdrawal"' in entry)
+    sent = {"event": first["event"] | {"event_id": "z", "status": "broadcast", "tx_id": "x"}}
+    story.feed(json.dumps(first | sent, separators=(",", ":")).encode())  # a source position that was read before
+    file = compensate(incident_id, kept(story, tmp_path), tmp_path / "out")
+    told = {mark["mark_id"]: [each["what"] for each in mark["evidence"]] for group in file["statement"]["groups"] for mark in group["marks"]}
+    assert file["statement"]["never_left"] == 1
+    assert "withdrawal broadcast" not in told["withdrawal:h"]
+
+
+def test_a_holding_told_after_a_withdrawal_was_asked_for_has_it_in_it(tmp_path: Path) -> None:
+    for told_first, shared in ((True, [("a", "1", None), ("b", "1", "1")]), (False, [("a", "1", None), ("a", "0.5", "1"), ("b", "0.5", "1")])):
+        story = priced()
+        if told_first:
+            story.hold("a", "1")
+        story.tell("withdrawals withdrawal_id=w status=requested amount=1 account_id=a")
+        if not told_first:
+            story.hold("a", "1")
+        story.hold("b", "1")
+        story.tell("outflows withdrawal_id=w tx_id=t1 address=thief amount=1")
+        incident_id = robbed(story)
+        assert shares(compensate(incident_id, kept(story, tmp_path), tmp_path / "out")) == shared
 
 
 def test_a_second_payment_that_was_stopped_never_left_though_the_first_did(tmp_path: Path) -> None:
