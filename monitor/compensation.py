@@ -13,7 +13,7 @@ Pure: marks, holdings and prices in, a statement out. Called by `streams.compens
    other price an asset's whole quantity is valued once, rounded up, and divided over groups and then customers in proportion to their units.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.contracts.compensation import (
     AssetTotal,
@@ -30,7 +30,7 @@ from monitor.contracts.compensation import (
 )  # fmt: skip
 from monitor.contracts.outputs import Allocation
 from monitor.ledger import apportioned
-from monitor.losses import Basis, Loss, Sum, awaits_clearing, pooled_since, sums_of
+from monitor.losses import Basis, Key, Loss, Sum, awaits_clearing, pooled_since, sums_of
 from monitor.money import print_amount
 from monitor.pools import Pool, Taking, Takings, customers
 from monitor.price_rules import LOSS_TIME
@@ -52,12 +52,13 @@ def statement(basis: Basis, losses: Sequence[Loss]) -> Statement | str:
     groups, lines, rest = [], [], []
     pools = _Pools(basis, losses)
     for each, value_minor in zip(sums, values, strict=True):
-        group = _group(basis, each, value_minor, _since(each, sums))
-        own_lines, missing = _divided(basis, each, value_minor, group, pools)
+        left = pools.left(each.key)
+        group = _group(basis, each, value_minor, _since(each, sums), left)
+        own_lines, missing = _divided(basis, each, value_minor, group, pools, left)
         groups.append(group)
         lines += own_lines
         rest += missing
-    groups += [_group(basis, each, 0, _since(each, every)) for each in every if each.key.way == "never_left"]
+    groups += [_group(basis, each, 0, _since(each, every), {}) for each in every if each.key.way == "never_left"]
     assets = _asset_totals(basis, groups, lines, rest)
     return Statement(
         incident_id=basis.incident_id,
@@ -113,8 +114,12 @@ class _Pools:
         for _, _, pool, its in sorted(before, key=lambda row: row[:2]):
             for each in sums_of(basis, its):
                 if each.key.way == "holdings" and each.key.asset == asset:
-                    takings.divide(pool, each.quantity_minor)
+                    takings.divide(pool, takings.left(pool), each.quantity_minor)
         return takings
+
+    def left(self, key: Key) -> dict[str, int]:
+        """What the customers whose holdings are known have left of a group's pool by now, by account."""
+        return self.takings[key.asset].left(self.by_asset[key.asset]) if key.way == "holdings" else {}
 
     def lost_before(self, asset: str, account_id: str) -> int:
         """What of an account's holding is lost otherwise, by now."""
@@ -180,8 +185,8 @@ def _since(each: Sum, sums: list[Sum]) -> int:
     return min(loss.lost_at_ms for loss in each.losses)
 
 
-def _group(basis: Basis, each: Sum, value_minor: int, since_ms: int) -> Group:
-    key = each.key
+def _group(basis: Basis, each: Sum, value_minor: int, since_ms: int, left: Mapping[str, int]) -> Group:
+    key, of_pool = each.key, each.key.way == "holdings"
     marks = tuple(_mark_part(basis, loss) for loss in each.losses)
     prices = {mark.price for mark in marks}
     price = basis.prices[key.asset].printed() if key.asset in basis.prices else prices.pop() if len(prices) == 1 else None
@@ -198,6 +203,8 @@ def _group(basis: Basis, each: Sum, value_minor: int, since_ms: int) -> Group:
         base_amount=basis.base(value_minor),
         ledger_base_amount=None if each.ledger_minor is None else basis.base(each.ledger_minor),
         layers=_layers(basis, [part for loss in each.losses for part in loss.mark.allocations]),
+        holders=len(left) if of_pool else None,
+        held=print_amount(sum(left.values()), basis.decimals(key.asset)) if of_pool else None,
         marks=marks,
     )
 
@@ -235,14 +242,16 @@ def _layers(basis: Basis, parts: list[Allocation]) -> tuple[LayerPart, ...]:
     )
 
 
-def _divided(basis: Basis, each: Sum, value_minor: int, group: Group, pools: _Pools) -> tuple[list[Line], list[NotAttributed]]:
-    """A group's lines, and what of it can't be attributed."""
+def _divided(
+    basis: Basis, each: Sum, value_minor: int, group: Group, pools: _Pools, left: Mapping[str, int]
+) -> tuple[list[Line], list[NotAttributed]]:  # fmt: skip
+    """A group's lines, and what of it can't be attributed. `left`: what is left of a pool's holdings."""
     if each.key.way != "holdings":
         return [_line(group, group.account_id, group.quantity, group.base_amount)], []
     asset, decimals, lost = group.asset, basis.decimals(group.asset), each.quantity_minor
     pool, takings = pools.by_asset[asset], pools.takings[asset]
     before = {account_id: pools.lost_before(asset, account_id) for account_id in pool.held}
-    shares = takings.divide(pool, lost)
+    shares = takings.divide(pool, left, lost)
     given = sum(shares.values())
 
     def unknown(quantity_minor: int, worth_minor: int, reason: str) -> list[NotAttributed]:

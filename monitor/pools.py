@@ -50,11 +50,7 @@ class Takings:
         if takings is None:
             return []
         at_ms = pool.held[account_id].at_ms
-        return [
-            taking
-            for taking in takings
-            if taking.at_ms >= at_ms and (taking.incident_id == pool.incident_id or taking.at_ms <= pool.since_ms)
-        ]
+        return [taking for taking in takings if taking.at_ms >= at_ms and (taking.incident_id == pool.incident_id or taking.at_ms <= pool.since_ms)]
 
     def left(self, pool: Pool) -> dict[str, int]:
         """What each account has left in a pool, of those that have anything, in the order of their names."""
@@ -65,9 +61,8 @@ class Takings:
                 found[account_id] = left
         return found
 
-    def divide(self, pool: Pool, lost_minor: int) -> dict[str, int]:
-        """Divide a loss over what is left in a pool, up to all of it; it counts as lost from now on."""
-        left = self.left(pool)
+    def divide(self, pool: Pool, left: Mapping[str, int], lost_minor: int) -> dict[str, int]:
+        """Divide a loss over what is `left` in a pool, up to all of it; it counts as lost from now on."""
         total = sum(left.values())
         given = min(total, lost_minor)
         if given == 0:

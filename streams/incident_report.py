@@ -13,7 +13,7 @@ from monitor.findings import rule_of
 from monitor.money import parse_amount, print_amount
 from monitor.policy import Policy
 from streams.compensation import losses_of
-from streams.compensation_files import CLEAR_IT, Made
+from streams.compensation_files import CLEAR_IT, Made, unattributed
 from streams.dossier import Folded, Version
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.summary import grouped
@@ -69,7 +69,12 @@ def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
         _timeline(subject),
         _open(subject),
     ]
-    return Page(f"Incident report: {incident.title}", sections, compensation is None or compensation.draft)
+    return Page(
+        f"Incident report: {incident.title}",
+        sections,
+        compensation is None or compensation.draft,
+        "" if compensation is None else compensation.warning,
+    )
 
 
 def _facts(subject: Subject) -> Section:
@@ -297,5 +302,5 @@ def _open(subject: Subject) -> Section:
     if made is None or made.draft:
         points.append("The compensation file is a draft: two persons must sign it")
     if made is not None and made.statement.not_attributed:
-        points.append(f"{len(made.statement.not_attributed):,} part(s) of the loss aren't attributed to anybody")
+        points.append(unattributed(made.statement))
     return Section("What is still open", [] if points else ["Nothing."], points)

@@ -53,7 +53,7 @@ def _answer(record: "Coverage", hot_share_levels: tuple[int, ...]) -> Iterator[t
     else:
         yield f"COVERED: {marked} are marked, and the reserve carries all of it.", GOOD
     headroom = ", ".join(f"{spaced(cause)} {grouped(amount)} {base}" for cause, amount in record.headroom_base_amount.items())
-    yield f"Headroom for a further loss of customers': {headroom}.", BAD if record.exhausted else ""
+    yield f"Headroom for one further event of customers' losses: {headroom}.", BAD if record.exhausted else ""
     drain = f"{grouped(record.drain_base_amount_per_minute)} {base} a minute"
     if record.exhausted:
         yield "THE RESERVE IS EXHAUSTED: something is marked, and nothing is available.", BAD

@@ -15,10 +15,14 @@ NOW_MS = START_MS + 60_000
 STEPS = {
     "acknowledged once": "acknowledge aiko -> acknowledged; acknowledge ben -> ! is acknowledged",
     "assigned, which acknowledges it too": "assign ben -> investigating; acknowledge ben -> ! is investigating",
-    "assigned while a closing is proposed": "propose test -> pending_closure; assign ben -> pending_closure",
+    "assigned while a closing is proposed": "propose test -> pending_closure; assign ben -> investigating; withdraw -> ! is investigating",
+    "its clock is told while a closing is proposed": "acknowledge aiko -> acknowledged; propose test -> pending_closure; halted 0 -> acknowledged",
+    "a refusal leaves a proposal as it is": "propose test -> pending_closure; assign '' -> ! no name; police_told -1 -> ! before the incident's first event",
+    "noted while a closing is proposed": "propose test -> pending_closure; note hello -> pending_closure; close test -> closed",
     "assigned to nobody": "assign '' -> ! no name",
     "the whole way": "acknowledge aiko -> acknowledged; assign ben -> investigating; propose test -> pending_closure; close test -> closed",
-    "a proposal taken back": "propose test -> pending_closure; withdraw -> investigating; withdraw -> ! is investigating",
+    "a proposal taken back": "assign ben -> investigating; propose test -> pending_closure; withdraw -> investigating; withdraw -> ! is investigating",
+    "a proposal taken back of what nobody had in hand": "propose test -> pending_closure; withdraw -> acknowledged; acknowledge ben -> ! is acknowledged",
     "closed at once, reopened, closed as something else": "close test -> closed; reopen -> investigating; close inconclusive -> closed",
     "an outcome that doesn't exist": "close nothing -> ! not as 'nothing'; propose nothing -> ! not as 'nothing'; close test -> closed",
     "nothing but notes and the clock once it is closed": "close test -> closed; acknowledge aiko -> ! is closed; assign ben -> ! is closed; "
