@@ -21,7 +21,7 @@ from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.refusals import RefusedError
 from streams.safe_cells import safe_cell
-from streams.summary import grouped
+from streams.words import grouped, spaced
 
 BOM = "\ufeff"
 """Spreadsheets take a CSV file for UTF-8 only if it begins with this."""
@@ -53,11 +53,21 @@ class Made(NamedTuple):
         return self.status == "DRAFT"
 
     @property
+    def lacks(self) -> str:
+        """What makes it a draft; "" if nothing does."""
+        statement, reasons = self.statement, list[str]()
+        if len(self.sign_offs) < PERSONS:
+            reasons.append("not signed by two persons")
+        if statement.suspected:
+            reasons.append("marks are only suspected")
+        if statement.never_left:
+            reasons.append(f"{statement.never_left:,} mark(s) are of what was held and never left: clear them")
+        return "; ".join(reasons) if self.draft else ""
+
+    @property
     def warning(self) -> str:
-        """What every page must say of it: what nobody gets, and what never left and keeps it a draft; "" where all is somebody's."""
-        held = self.statement.never_left
-        words = f"HELD, NEVER LEFT: {held:,} mark(s), nobody's claim. A draft whoever signs: {CLEAR_IT}." if held else ""
-        return " ".join(filter(None, (unattributed(self.statement), words)))
+        """What of it nobody gets, for every page; "" where all is somebody's."""
+        return unattributed(self.statement)
 
     @property
     def sha256(self) -> str:
@@ -225,7 +235,8 @@ def summary(file: Made) -> Page:
     if _never_left(statement):
         sections.append(_held(statement))
     sections += [_lines(file), _checked(file)]
-    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft, file.warning)
+    about = f"Incident {statement.incident_id}, {file.status}, journal offset {statement.last_offset:,}, statement {file.sha256}"
+    return Page(f"Compensation for incident {statement.incident_id}", about, sections, file.lacks, file.warning)
 
 
 def _never_left(statement: Statement) -> list[Group]:
@@ -313,7 +324,7 @@ def _groups(file: Made) -> Section:
             for group in statement.groups[:LINES_SHOWN_MAX]
             if group.way == "holdings"
         ],
-        tables=[Table(columns, rows, columns[1:5]), Table(layers, paid, layers[3:])],
+        tables=[Table(columns, rows, columns[1:5], "Groups of the loss"), Table(layers, paid, layers[3:], "Layers that carry each")],
     )
 
 
@@ -321,7 +332,7 @@ def _lines(file: Made) -> Section:
     statement = file.statement
     largest = sorted(statement.lines, key=lambda line: (-int(line.base_amount.replace(".", "")), line.account_id or "", line.group_id))
     shown = [
-        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), line.cause)
+        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), spaced(line.cause))
         for line in largest[:LINES_SHOWN_MAX]
     ]
     what = f"{len(statement.lines):,} line(s), all of them in compensation.csv and compensation.json; the largest {len(shown)}:"
@@ -343,7 +354,8 @@ def _checked(file: Made) -> Section:
             f"{PERSONS} persons of the policy who may decide that something is compensated must sign"
             + ("; until then every page says DRAFT" if file.draft else ""),
             *(
-                f"Price of {price.asset}: {price.price}" + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
+                f"Price of {price.asset}: {grouped(price.price)} {statement.base_currency}"
+                + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
                 for price in statement.prices
             ),
         ],
