@@ -87,6 +87,8 @@ def shown(file: ToSign) -> Iterator[tuple[str, str]]:
     yield "SHA-256", file.sha256
     if statement.suspected:
         yield "DRAFT", f"{statement.suspected:,} mark(s) are only suspected: it stays a draft whoever signs"
+    if statement.never_left:
+        yield "DRAFT", f"{statement.never_left:,} mark(s) are of what was held and never left: it stays a draft until they are cleared"
     if len(file.signed_by) < PERSONS:
         by = f"signed by {' and '.join(file.signed_by)}" if file.signed_by else "signed by nobody"
         yield "DRAFT", f"{by} so far: {PERSONS} persons must sign"
