@@ -301,3 +301,24 @@ def test_made_keys_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert base64.b64decode(shown) == made.public_key().public_bytes_raw()
     assert stage.run("decide", "keys", str(path)) == 2
     assert capsys.readouterr().err == f"The file {path} can't be written: File exists.\n"
+
+
+def test_a_clock_time_is_told_by_one_and_corrected_by_two(stage: Stage, capsys: Captured) -> None:
+    incident_id = redirected(stage, "w")
+    told = ("set-clock", "incident", incident_id, "--clock", "regulator_told", "--at")
+    assert stage.say("ana", *told, words.exact_moment(stage.now_ms)) == 0
+    said = capsys.readouterr()
+    assert "second person: not needed, unless it corrects what was told: then needed, within 60 min" in said.err
+    assert said.out.startswith("decided: ")
+    assert stage.say("ana", *told, words.exact_moment(stage.now_ms)) == 0
+    assert capsys.readouterr().out.startswith("awaits-second: ")
+
+
+def test_two_change_the_policy_whatever_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("WITHDRAWAL_MONITOR__POLICY__FOUR_EYES__COMMANDS", '["release"]')
+    stage = Stage(tmp_path, monkeypatch, actors=actors("ana", "adam", "eve"), four_eyes=FourEyes(commands=("release",)))
+    changed = msgspec.structs.replace(stage.engine.state.policy, late_after_ms=5_000)
+    stage.feed(entries.term("term-2", ENGINE_VERSION, changed, {"feedback": 1}, stage.now_ms))
+    [name] = stage.engine.state.proposals
+    assert stage.say("adam", "change-policy", "policy", name) == 0
+    assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"]
