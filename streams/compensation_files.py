@@ -20,7 +20,7 @@ from monitor.policy import Policy
 from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.refusals import RefusedError
-from streams.summary import grouped
+from streams.words import grouped, spaced
 
 BOM = "\ufeff"
 """Spreadsheets take a CSV file for UTF-8 only if it begins with this."""
@@ -50,6 +50,13 @@ class Made(NamedTuple):
     def draft(self) -> bool:
         """Whether nobody may act on it yet."""
         return self.status == "DRAFT"
+
+    @property
+    def lacks(self) -> str:
+        """What makes it a draft; "" if nothing does."""
+        if not self.draft:
+            return ""
+        return "not signed by two persons" if len(self.sign_offs) < PERSONS else "marks are only suspected"
 
     @property
     def warning(self) -> str:
@@ -216,7 +223,8 @@ def summary(file: Made) -> Page:
         columns = ("group", "quantity", base, "reason")
         sections.append(Section("What can't be attributed", tables=[Table(columns, rows, columns[1:3])]))
     sections += [_lines(file), _checked(file)]
-    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft, file.warning)
+    about = f"Incident {statement.incident_id}, {file.status}, journal offset {statement.last_offset:,}, statement {file.sha256}"
+    return Page(f"Compensation for incident {statement.incident_id}", about, sections, file.lacks, file.warning)
 
 
 def _assets(file: Made) -> Section:
@@ -265,7 +273,7 @@ def _groups(file: Made) -> Section:
             for group in statement.groups[:LINES_SHOWN_MAX]
             if group.way == "holdings"
         ],
-        tables=[Table(columns, rows, columns[1:5]), Table(layers, paid, layers[3:])],
+        tables=[Table(columns, rows, columns[1:5], "Groups of the loss"), Table(layers, paid, layers[3:], "Layers that carry each")],
     )
 
 
@@ -273,7 +281,7 @@ def _lines(file: Made) -> Section:
     statement = file.statement
     largest = sorted(statement.lines, key=lambda line: (-int(line.base_amount.replace(".", "")), line.account_id or "", line.group_id))
     shown = [
-        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), line.cause)
+        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), spaced(line.cause))
         for line in largest[:LINES_SHOWN_MAX]
     ]
     what = f"{len(statement.lines):,} line(s), all of them in compensation.csv and compensation.json; the largest {len(shown)}:"
@@ -295,7 +303,8 @@ def _checked(file: Made) -> Section:
             f"{PERSONS} persons of the policy who may decide that something is compensated must sign"
             + ("; until then every page says DRAFT" if file.draft else ""),
             *(
-                f"Price of {price.asset}: {price.price}" + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
+                f"Price of {price.asset}: {grouped(price.price)} {statement.base_currency}"
+                + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
                 for price in statement.prices
             ),
         ],

@@ -63,6 +63,6 @@ def test_where_all_is_somebodys_nothing_is_said(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_draft_says_both() -> None:
-    page = Page("Title", (), True, "a < b")
+    page = Page("Title", "About", (), "not signed by two persons", "a < b")
     assert markdown(page).startswith("> **DRAFT: not signed by two persons. Nobody may act on it.**\n\n> **a \\< b**\n\n# Title")
     assert '<div class="draft">DRAFT: not signed by two persons<br>a &lt; b</div>' in html_page(page)
