@@ -5,15 +5,21 @@ Values only; read by `tests.mutation`. The tests that notice most come first.
 
 UNIT = "tests/unit/test_"
 FILES: dict[str, tuple[str, ...]] = {
-    "monitor.ledger": (f"{UNIT}ledger.py", f"{UNIT}marks.py"),
-    "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}ledger.py"),
+    "monitor.ledger": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
+    "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}marks_together.py", f"{UNIT}ledger.py"),
     "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}coverage.py"),
     "monitor.layers": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}configuration.py"),
-    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py"),
-    "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py"),
+    "monitor.uncovered": (f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
+    "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}policies.py"),
+    "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py", f"{UNIT}policies.py"),
     "monitor.mark_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}labels.py"),
-    "monitor.incident_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}handling.py"),
+    "monitor.incident_commands": (f"{UNIT}commands.py", f"{UNIT}decided.py", f"{UNIT}snoozes.py", f"{UNIT}policies.py"),
+    "monitor.handling": (f"{UNIT}handling.py", f"{UNIT}commands.py", f"{UNIT}decided.py"),
     "monitor.approvals": (f"{UNIT}approvals.py", f"{UNIT}decided.py"),
+    "monitor.snoozes": (f"{UNIT}snoozes.py",),
+    "monitor.policies": (f"{UNIT}policies.py",),
+    "monitor.signatures": (f"{UNIT}labels.py", f"{UNIT}decided.py"),
+    "monitor.labels": (f"{UNIT}labels.py", f"{UNIT}decided.py"),
 }
 """Modules in the order of their weight, with the tests that are theirs."""
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from monitor.policy import FourEyes
-from tests.unit.test_decided import begun, outcome, redirected, say, stage
+from tests.simulation.journals import START_MS
+from tests.unit.test_decided import begun, outcome, redirected, say, stage, state_of
 
 ALONE = FourEyes(commands=())
 
@@ -119,3 +120,60 @@ def test_a_merged_incident_is_decided_about_by_the_name_of_the_other() -> None:
     told = outcome(say(story, "ana", "acknowledge", merged.incident_id, "incident"))
     assert f"is part of incident {merged.merged_into}: decide on that" in told
     assert "3 mark(s)" in outcome(say(story, "ana", "confirm", str(merged.merged_into), "incident"))
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "changes", "why"),
+    [
+        ("acknowledged", "acknowledge", {}, "is acknowledged"),
+        ("closed", "acknowledge", {}, "is closed"),
+        ("closed", "assign", {"argument": "ben"}, "is closed"),
+        ("new", "assign", {}, "the argument must name whom it is assigned to"),
+        ("new", "assign", {"argument": ""}, "the argument must name whom it is assigned to"),
+        ("new", "note", {"reason": ""}, "a note has 1 to 1,024 characters"),
+        ("new", "set_clock", {"argument": "halted"}, "time_ms must say when it was"),
+        ("new", "set_clock", {"time_ms": START_MS}, "from people, not "),
+        ("new", "set_clock", {"argument": "paged", "time_ms": START_MS}, "from people, not paged"),
+        ("new", "set_clock", {"argument": "halted", "time_ms": START_MS + 86_400_000}, "is still to come"),
+        ("closed", "set_clock", {"argument": "halted", "time_ms": START_MS}, "is before the incident's first event"),
+        ("closed", "close", {"argument": "test"}, "is closed"),
+        ("new", "close", {}, "the argument must be one of confirmed_unauthorized, "),
+        ("new", "close", {"argument": "merged"}, "the argument must be one of confirmed_unauthorized, "),
+        ("new", "reopen", {}, "is new"),
+    ],
+)
+def test_what_an_incident_refuses(state: str, command: str, changes: dict[str, Any], why: str) -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    if state == "acknowledged":
+        say(story, "ana", "acknowledge", incident_id, "incident")
+    elif state == "closed":
+        say(story, "lea", "close", incident_id, "incident", argument="test")
+    assert story.engine.state.incidents.by_id[incident_id].stage == state
+    before = state_of(story)
+    told = outcome(say(story, "lea", command, incident_id, "incident", **changes))
+    assert told.startswith("refused") and why in told
+    assert state_of(story) == before
+
+
+def test_what_was_done_to_an_incident_is_said_and_published() -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    at_ms = story.now_ms
+    for command, changes, told, after in (
+        ("acknowledge", {}, "acknowledged", "acknowledged"),
+        ("assign", {"argument": "ben"}, "assigned to ben", "investigating"),
+        ("note", {}, "noted", "investigating"),
+        ("set_clock", {"argument": "halted", "time_ms": at_ms}, f"halted at {at_ms}", "investigating"),
+        ("close", {"argument": "customers_own_act"}, "closed as customers_own_act", "closed"),
+        ("note", {}, "noted", "closed"),
+        ("set_clock", {"argument": "police_told", "time_ms": at_ms}, f"police_told at {at_ms}", "closed"),
+        ("reopen", {}, "open again", "investigating"),
+    ):
+        records = say(story, "lea", command, incident_id, "incident", **changes)
+        assert outcome(records) == f"decided: {command} of incident {incident_id} by lea: {told}: looked at it"
+        assert [record["state"] for record in records if record["topic"] == "incidents"] == [after], command
+    sheet = story.engine.state.incidents.by_id[incident_id].clock
+    assert (sheet.halted_at_ms, sheet.police_told_at_ms) == (at_ms, at_ms)

@@ -326,14 +326,6 @@ def test_new_findings_dont_make_a_decision_stale_but_another_decision_does() -> 
     assert "was made on version" in outcome(say(story, "ben", "assign", incident_id, "incident", argument="ben", seen_version=version))
 
 
-def test_a_snooze_mutes_the_telling_and_nothing_else() -> None:
-    story = begun()
-    until_ms = story.now_ms + 3_600_000
-    assert outcome(say(story, "ana", "snooze", "unit_confusion", "rule", argument="address:home", time_ms=until_ms)).startswith("decided")
-    state = story.engine.state
-    assert [(snooze.rule, snooze.value, snooze.actor) for snooze in state.snoozes.by_key.values()] == [("unit_confusion", "address:home", "ana")]
-
-
 def test_policies_are_approved_by_two_where_somebody_may() -> None:
     story = Story(actors=actors("ana", "adam", "eve"))
     changed = policy(actors=actors("ana", "adam", "eve"), layers=story.engine.state.policy.layers, late_after_ms=5_000)

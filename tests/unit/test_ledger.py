@@ -256,6 +256,28 @@ def test_what_counts_for_another_event_frees_its_layer() -> None:
     assert list(made.freed) == ["money"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "freed"),
+    [
+        (((1, 0),), (), ["money"]),  # to the last unit
+        (((2, 0),), ((1, 0),), ["money"]),
+        (((1, 0),), ((1, 0),), []),
+        (((1, 0),), ((2, 0),), []),
+        ((), ((0, 1),), ["money"]),  # who bears an event's deductible spares the others it
+        (((0, 1),), ((0, 2),), ["money"]),
+        (((0, 1),), ((0, 1),), []),
+        (((0, 2),), ((0, 1),), []),
+    ],
+)
+def test_a_layer_is_free_for_others_when_a_mark_has_less_of_it_or_bears_more_of_its_deductible(
+    before: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...], freed: list[str]
+) -> None:
+    made = funded((MONEY, 5))
+    made.freed.clear()
+    made.note_freed(*(tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after)))
+    assert list(made.freed) == freed
+
+
 def test_parts_are_added_up_and_taken_apart_with_their_deductibles() -> None:
     first, second = Part("insurance", "JPY", 30, 3, 30, 10), Part("insurance", "JPY", 5, 1, 5, 4)
     assert joined((first,), (second,)) == (Part("insurance", "JPY", 35, 4, 35, 14),)

@@ -64,7 +64,10 @@ def test_a_loss_grows_with_its_incident_and_price_and_never_shrinks_by_a_finding
     assert marks.hold(subject(3_000_000), "undecided", "another", NOW_MS) is None
     grown = done(marks.hold(subject(5_000_000), "unauthorized_access", "another", NOW_MS))
     assert (told(grown), grown.incident_id, grown.version) == ("suspected 5000000 50 money:50", "i", 2)
-    assert marks.total.marked_base_minor == 50
+    grown = done(marks.hold(subject(6_000_000, owner="exchange"), "undecided", "another", NOW_MS))
+    assert (grown.cause, grown.subject.owner, grown.incident_id, grown.version) == ("undecided", "exchange", "i", 3)
+    grown = done(marks.hold(subject(7_000_000), "unauthorized_access", "another", NOW_MS))
+    assert marks.total.marked_base_minor == 70
     assert marks.stages["suspected"] == 1
 
 
@@ -99,6 +102,9 @@ def test_a_compensated_loss_that_grows_is_suspected_again_for_the_rest_alone() -
     assert told(done(marks.revise("m", 9_000_000, NOW_MS))) == "confirmed 4000000 40 money:40 paid money:50"
     assert told(done(marks.compensate("m"))) == "compensated 0 0 paid money:90"
     assert marks.ledger.layers["money"].available_minor == 910
+    marks.recover("m", 1_000_000)
+    assert held(marks, 10_000_000).stage == "suspected"
+    assert done(marks.confirm("m")).stage == "partly_recovered"
 
 
 def test_what_comes_back_of_payments_at_two_prices_never_exceeds_what_was_paid() -> None:
@@ -183,6 +189,21 @@ def test_funding_in_kind_carries_what_has_no_price_yet() -> None:
     marks.set_price("XEM", "10", "test", NOW_MS)
     assert [told(change.after) for change in marks.reprice("XEM", NOW_MS)] == ["partly_recovered 1500000 15 kind:1500000"]
     assert told(done(marks.compensate("m"))) == "compensated 0 0 paid kind:1500000"
+
+
+def test_the_base_currency_needs_no_price() -> None:
+    marks = made(money=100, price=None)
+    assert marks.price_standing("JPY", NOW_MS) == "fresh"
+    assert told(done(marks.hold(Subject("y", "w", "a", "customer", "JPY", 30), "unauthorized_access", "i", NOW_MS))) == "suspected 30 30 money:30"
+
+
+def test_a_price_values_the_unpriced_of_its_asset_alone() -> None:
+    marks = made(price=None)
+    held(marks, 3_000_000)
+    done(marks.hold(Subject("b", "w", "a", "customer", "BTC", 1), "unauthorized_access", "i", NOW_MS))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert [change.after.mark_id for change in marks.reprice("XEM", NOW_MS)] == ["m"]
+    assert list(marks.unpriced) == ["b"]
 
 
 def test_a_stale_price_makes_no_mark_but_the_mark_keeps_its_own() -> None:
@@ -273,11 +294,22 @@ def test_over_the_limit_only_what_stands_no_longer_is_forgotten_the_oldest_first
     assert marks.forget(1) == 0
 
 
+def test_at_the_limit_nothing_is_forgotten_and_over_it_some_at_once() -> None:
+    marks = made(money=1_000)
+    for number in range(32):
+        held(marks, 1_000_000, f"m{number}")
+        marks.clear(f"m{number}")
+    assert marks.forget(32) == 0
+    assert marks.forget(31) == 2  # the one that is over, and a sixteenth of the limit, so that it is seldom looked for
+
+
 def test_layers_of_a_term_that_are_wrong_are_refused_and_the_former_stay() -> None:
     marks = made(money=10)
     held(marks, 3_000_000)
     faults = marks.configure(policy(version=2, layers=(Layer("money", "JPY"), Layer("money", "JPY"))))
     assert faults == ["layers.1.layer_id (money) is there twice; every layer needs a name of its own."]
+    [fault] = marks.configure(policy(version=2, layers=(Layer("money", "nothing"),)))
+    assert fault.startswith("layers.0.unit (nothing) must be one of policy.assets")
     assert marks.configure(policy(version=2, layers=(Layer("money", "XEM"),))) == ["layer money isn't empty: it stays in JPY and prefunded"]
     assert (marks.policy.version, marks.policy.layers) == (2, LAYERS)
     assert marks.configure(policy(version=3, layers=LAYERS[1:])) == []
@@ -304,6 +336,9 @@ def test_only_what_a_loss_grows_by_drains() -> None:
     assert rate() == pytest.approx(4 * first)
     assert marks.drain.rate(NOW_MS + half_life_ms, half_life_ms) == pytest.approx(2 * first)
     assert marks.drain.rate(NOW_MS - half_life_ms, half_life_ms) == rate()
+    before = marks.drain.base_minor_per_minute, marks.drain.at_ms
+    done(marks.revise("m", 29_999_999, NOW_MS + 1))  # worth the same
+    assert (marks.drain.base_minor_per_minute, marks.drain.at_ms) == before
 
 
 def test_sums_of_what_was_paid_and_came_back() -> None:
@@ -363,9 +398,23 @@ def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
     assert list(marks.ledger.freed) == ["uncovered", "kind"]
 
 
+def test_what_is_restored_is_what_it_was_and_nothing_freed_waits() -> None:
+    marks = made(kind=1_000_000, money=50)
+    for name, incident_id in (("m", "i"), ("n", "j"), ("o", "i")):
+        held(marks, 5_000_000, name, incident_id)
+    marks.settle()
+    again = Marks(policy(layers=LAYERS))
+    again.restore(marks.ledger.layers, marks.by_id.values(), marks.uncovered.in_order(), marks.ledger.uses.values())
+    for name in ("by_id", "by_incident", "by_withdrawal"):
+        assert getattr(again, name) == getattr(marks, name)
+    assert (again.ledger.layers, again.ledger.uses, again.ledger.freed) == (marks.ledger.layers, marks.ledger.uses, {})
+    assert again.uncovered.in_order() == marks.uncovered.in_order() == ["n", "o"]
+
+
 def test_a_loss_of_one_unit_is_a_loss() -> None:
     marks = made(money=500)
-    held(marks, 10)
+    held(marks, 10)  # worth 1 yen, rounded up
+    assert marks.drain.rate(NOW_MS, marks.policy.drain_half_life_ms) > 0
     assert told(done(marks.revise("m", 1, NOW_MS))) == "suspected 1 1 money:1"
     done(marks.confirm("m"))
     assert told(done(marks.recover("m", 1))) == "partly_recovered 0 0"
