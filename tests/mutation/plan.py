@@ -9,7 +9,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}marks_together.py", f"{UNIT}ledger.py"),
     "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}coverage.py"),
     "monitor.layers": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}configuration.py"),
-    "monitor.uncovered": (f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
+    "monitor.uncovered": (f"{UNIT}uncovered.py", f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
     "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}policies.py"),
     "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py", f"{UNIT}policies.py"),
     "monitor.mark_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}labels.py"),

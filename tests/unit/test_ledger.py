@@ -203,6 +203,8 @@ def test_what_gets_smaller_gives_back_from_the_last_part_on(units: int, value: i
 def test_a_broken_policy_of_layers_says_what_is_wrong_with_it() -> None:
     broken = (Layer("uncovered", "JPY"), Layer("a", "nothing"), Layer("a", "JPY", drawn="on_claim"))
     assert [field for field, _ in layer_faults(policy(layers=broken))] == ["0.layer_id", "1.unit", "2.layer_id", "2.limit_total"]
+    limits = [Layer("a", "JPY", limit_per_event=text, limit_total="100") for text in ("100", "101")]
+    assert [[field for field, _ in layer_faults(policy(layers=(layer,)))] for layer in limits] == [[], ["0.limit_per_event"]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every operation on a mark: what it makes of it, what it refuses, and that a refusal changes nothing."""
 
+import math
+
 import msgspec
 import pytest
 
@@ -8,7 +10,7 @@ from monitor.findings import Subject
 from monitor.mark_state import Change, MarkState
 from monitor.marks import Marks
 from monitor.policy import Layer
-from tests.simulation.journals import START_MS, policy
+from tests.simulation.journals import ASSETS, START_MS, policy
 
 LAYERS = (Layer("kind", "XEM", kind="guarantee"), Layer("money", "JPY", causes=("unauthorized_access",)), Layer("group", "JPY", customers_only=False))
 NOW_MS = START_MS
@@ -309,7 +311,7 @@ def test_layers_of_a_term_that_are_wrong_are_refused_and_the_former_stay() -> No
     faults = marks.configure(policy(version=2, layers=(Layer("money", "JPY"), Layer("money", "JPY"))))
     assert faults == ["layers.1.layer_id (money) is there twice; every layer needs a name of its own."]
     [fault] = marks.configure(policy(version=2, layers=(Layer("money", "nothing"),)))
-    assert fault.startswith("layers.0.unit (nothing) must be one of policy.assets")
+    assert fault == f"layers.0.unit (nothing) must be one of policy.assets; known are {', '.join(ASSETS)}."
     assert marks.configure(policy(version=2, layers=(Layer("money", "XEM"),))) == ["layer money isn't empty: it stays in JPY and prefunded"]
     assert (marks.policy.version, marks.policy.layers) == (2, LAYERS)
     assert marks.configure(policy(version=3, layers=LAYERS[1:])) == []
@@ -326,7 +328,7 @@ def test_only_what_a_loss_grows_by_drains() -> None:
 
     held(marks, 10_000_000)
     first = rate()
-    assert first > 0
+    assert first == pytest.approx(100 * math.log(2) * 60_000 / half_life_ms)  # 100 yen, per minute
     done(marks.revise("m", 5_000_000, NOW_MS))
     done(marks.clear("m"))
     assert rate() == first
@@ -396,6 +398,14 @@ def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
     marks.ledger.freed.clear()
     done(marks.recover("m", 9_000_000))
     assert list(marks.ledger.freed) == ["uncovered", "kind"]
+
+
+def test_a_unit_that_is_worth_nothing_by_rounding_stands_uncovered_too() -> None:
+    marks = made(kind=2)
+    assert told(held(marks, 3)) == "suspected 3 1 kind:2 uncovered:0"
+    assert marks.by_id["m"].uncarried_minor == 1
+    assert marks.ledger.fund("kind", "XEM", 1) is None
+    assert [told(change.after) for change in marks.settle()] == ["suspected 3 1 kind:3"]
 
 
 def test_what_is_restored_is_what_it_was_and_nothing_freed_waits() -> None:
