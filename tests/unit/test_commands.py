@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.policy import FourEyes
 from tests.simulation.journals import START_MS
-from tests.unit.test_decided import begun, outcome, redirected, say, stage, state_of
+from tests.unit.story import Story
+from tests.unit.test_decided import actors, begun, outcome, redirected, say, stage, state_of
 
 ALONE = FourEyes(commands=())
 
@@ -29,7 +31,7 @@ def test_a_machine_may_tell_people_what_it_did() -> None:
         "acknowledge": {}, "note": {}, "assign": {"argument": "ana"}, "set_clock": {"argument": "halted", "time_ms": story.now_ms},
     }  # fmt: skip
     for command, changes in told.items():
-        assert outcome(say(story, "robot", command, incident_id, "incident", **changes)).startswith("decided"), command
+        assert outcome(say(story, "robot", command, incident_id, "incident", **changes)).startswith("decided: "), command
     assert "a machine may not decide it" in outcome(say(story, "robot", "close", incident_id, "incident", argument="test"))
 
 
@@ -45,6 +47,10 @@ def test_outcomes_are_counted_and_say_how_long_they_wait() -> None:
     redirected(story, "v")
     say(story, "ana", "confirm", "v")
     assert story.engine.state.totals.decisions == {"decided": 2, "awaits-second": 1, "refused": 2, "expired": 1}
+    say(story, "lea", "compensated", "v")
+    story.now_ms += 59_000
+    story.tell("tick")
+    assert story.engine.state.totals.decisions == {"decided": 2, "awaits-second": 2, "refused": 2, "expired": 2}
 
 
 def test_nothing_that_came_back_or_was_paid_is_cleared() -> None:
@@ -58,6 +64,13 @@ def test_nothing_that_came_back_or_was_paid_is_cleared() -> None:
     say(story, "ana", "clear", "v")
     assert (stage(story, "withdrawal:w"), stage(story, "withdrawal:v")) == ("partly_recovered", "compensated")
     assert "no mark of it can be cleared (compensated)" in outcome(say(story, "ana", "clear", "withdrawal:v", "mark"))
+    marks = story.engine.state.marks
+    say(story, "lea", "recovered", "w", amount="0.5")
+    say(story, "lea", "compensated", "w")  # all of it came back: nothing is paid
+    for name in ("w", "v"):  # both turn out to be larger
+        mark = marks.by_id[f"withdrawal:{name}"]
+        marks.hold(replace(mark.subject, amount_minor=2 * mark.subject.amount_minor), mark.cause, mark.incident_id, story.now_ms)
+        assert "no mark of it can be cleared (suspected)" in outcome(say(story, "ana", "clear", f"withdrawal:{name}", "mark"))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +95,7 @@ def test_what_comes_back_is_of_one_mark_and_no_more_than_is_gone() -> None:
     story.tell("outflows withdrawal_id=w tx_id=t address=thief")
     say(story, "ana", "confirm", "w")
     assert "more than is still gone" in outcome(say(story, "lea", "recovered", "w", amount="1.00000001"))
-    assert outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="1")).startswith("decided")
+    assert outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="1")).startswith("decided: ")
     assert stage(story) == "partly_recovered"
 
 
@@ -104,11 +117,11 @@ def test_a_mark_of_no_withdrawal_is_decided_about_by_its_name() -> None:
     story.tell("progress")
     [mark_id] = story.engine.state.marks.by_id
     incident_id = story.engine.state.marks.by_id[mark_id].incident_id
-    assert outcome(say(story, "ana", "confirm", mark_id, "mark")).startswith("decided")
-    assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided") and stage(story, mark_id) == "suspected"
-    assert outcome(say(story, "ana", "confirm", incident_id, "incident")).startswith("decided")
+    assert outcome(say(story, "ana", "confirm", mark_id, "mark")).startswith("decided: ")
+    assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided: ") and stage(story, mark_id) == "suspected"
+    assert outcome(say(story, "ana", "confirm", incident_id, "incident")).startswith("decided: ")
     assert [record["version"] for record in say(story, "ana", "clear", mark_id, "mark") if record["topic"] == "marks"] == [5]
-    assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided") and stage(story, mark_id) == "suspected"
+    assert outcome(say(story, "lea", "reopen", mark_id, "mark")).startswith("decided: ") and stage(story, mark_id) == "suspected"
 
 
 def test_a_merged_incident_is_decided_about_by_the_name_of_the_other() -> None:
@@ -117,8 +130,9 @@ def test_a_merged_incident_is_decided_about_by_the_name_of_the_other() -> None:
         story.tell(f"withdrawals withdrawal_id={name} account_id=a-{name} status=requested wallet_id={wallet} address=home-{name}")
         story.tell(f"outflows withdrawal_id={name} tx_id=t-{name} address={to} wallet_id={wallet}")
     [merged] = [one for one in story.engine.state.incidents.by_id.values() if one.stage == "merged"]
-    told = outcome(say(story, "ana", "acknowledge", merged.incident_id, "incident"))
-    assert f"is part of incident {merged.merged_into}: decide on that" in told
+    for command in ("acknowledge", "note", "confirm"):
+        told = outcome(say(story, "ana", command, merged.incident_id, "incident"))
+        assert told.startswith("refused: ") and f"is part of incident {merged.merged_into}: decide on that" in told
     assert "3 mark(s)" in outcome(say(story, "ana", "confirm", str(merged.merged_into), "incident"))
 
 
@@ -153,7 +167,7 @@ def test_what_an_incident_refuses(state: str, command: str, changes: dict[str, A
     assert story.engine.state.incidents.by_id[incident_id].stage == state
     before = state_of(story)
     told = outcome(say(story, "lea", command, incident_id, "incident", **changes))
-    assert told.startswith("refused") and why in told
+    assert told.startswith("refused: ") and why in told
     assert state_of(story) == before
 
 
@@ -177,3 +191,28 @@ def test_what_was_done_to_an_incident_is_said_and_published() -> None:
         assert [record["state"] for record in records if record["topic"] == "incidents"] == [after], command
     sheet = story.engine.state.incidents.by_id[incident_id].clock
     assert (sheet.halted_at_ms, sheet.police_told_at_ms) == (at_ms, at_ms)
+
+
+def test_rules_and_policies_have_no_versions() -> None:
+    story = begun()
+    wanted = {"argument": "wallet:hot", "time_ms": story.now_ms + 60_000, "seen_version": 1}
+    assert "it was made on version 1, the present one is 0 (a rule)" in outcome(say(story, "ana", "snooze", "sent_again", "rule", **wanted))
+    story = Story(actors=actors("adam", "eve"))
+    assert "it was made on version 1, the present one is 0 (a policy)" in outcome(
+        say(story, "adam", "change_policy", "0" * 64, "policy", seen_version=1)
+    )
+
+
+def test_a_word_on_a_mark_or_an_incident_is_one_on_its_withdrawals() -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    labels, incidents = story.engine.state.labels.by_id, story.engine.state.incidents.by_id
+    say(story, "ana", "confirm", "withdrawal:w", "mark")
+    assert labels["w"].votes == {"ana": "confirm"}
+    [incident] = incidents.values()
+    incident.withdrawals.clear()  # as one beyond the limit of what incidents name
+    say(story, "ben", "confirm", incident.incident_id, "incident")
+    assert labels["w"].votes == {"ana": "confirm", "ben": "confirm"}
+    say(story, "lea", "compensated", "w")
+    assert "0 mark(s) confirmed" in outcome(say(story, "lea", "confirm", "w"))  # who agrees with what was paid is heard too
+    assert list(labels["w"].votes) == ["ana", "ben", "lea"]

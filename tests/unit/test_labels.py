@@ -55,7 +55,7 @@ def test_two_people_must_agree_and_either_can_take_it_back() -> None:
     assert "learn" not in decision(story, "alice", "confirm")[0]
     assert labels_of(story) == {"w": None}
     [told] = decision(story, "alice", "confirm", seen_version=version(story))  # one person is one vote
-    assert told.startswith("refused")
+    assert told.startswith("refused: ")
     assert "the detectors learnt 1 of 1" in decision(story, "bob", "confirm", seen_version=version(story))[0]
     assert labels_of(story) == {"w": True}
     taught = {name: array.copy() for name, array in panel.arrays().items() if name in untouched}
@@ -105,5 +105,5 @@ def test_a_withdrawal_that_was_never_scored_has_no_label() -> None:
     story = Story(actors=ACTORS, four_eyes=FourEyes(commands=()), label_approvals=1)
     story.tell("prices price=1000")
     story.tell("withdrawals status=broadcast tx_id=t")
-    assert decision(story, "alice", "confirm", seen_version=version(story))[0].startswith("decided")
+    assert decision(story, "alice", "confirm", seen_version=version(story))[0].startswith("decided: ")
     assert labels_of(story) == {}

@@ -94,7 +94,7 @@ def test_what_can_be_snoozed_and_how_long(rule: str, value: str | None, for_ms: 
     if why is None:
         assert told.endswith(f"snoozed for {value} until {until_ms}: looked at it")
     else:
-        assert told.startswith("refused") and why in told
+        assert told.startswith("refused: ") and why in told
     assert len(story.engine.state.snoozes.by_key) == (why is None)
 
 
@@ -104,7 +104,7 @@ def test_so_many_are_snoozed_and_no_more() -> None:
     for number in range(64):
         say(story, "ana", "snooze", "sent_again", "rule", argument=f"wallet:{number}", **wanted)
     assert "64 rules are snoozed already" in outcome(say(story, "ana", "snooze", "sent_again", "rule", argument="wallet:64", **wanted))
-    assert outcome(say(story, "ana", "snooze", "sent_again", "rule", argument="wallet:63", **wanted)).startswith("decided")
+    assert outcome(say(story, "ana", "snooze", "sent_again", "rule", argument="wallet:63", **wanted)).startswith("decided: ")
 
 
 def sent_again(story: Story) -> list[str]:
@@ -119,7 +119,7 @@ def test_nobody_is_told_of_what_is_snoozed_but_it_is_judged_and_counted_all_the_
     assert sent_again(begun()) == ["notice", "verdict HOLD late sent_again"]
     story = begun(four_eyes=FourEyes(commands=("snooze",)))
     wanted = {"argument": "wallet:hot", "time_ms": story.now_ms + 3_600_000}
-    assert outcome(say(story, "ana", "snooze", "sent_again", "rule", **wanted)).startswith("awaits-second")
+    assert outcome(say(story, "ana", "snooze", "sent_again", "rule", **wanted)).startswith("awaits-second: ")
     told = f"snoozed for wallet:hot until {wanted['time_ms']}"
     assert told in outcome(say(story, "lea", "snooze", "sent_again", "rule", **wanted))
     assert sent_again(story) == ["verdict HOLD late sent_again"]
