@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.plans import PlanBrokenError
 from monitor.policy import FourEyes
 from tests.simulation.journals import START_MS
 from tests.unit.story import Story
@@ -88,6 +89,26 @@ def test_a_plan_refuses_what_would_change_nothing(command: str, changes: dict[st
     assert why in outcome(say(story, "lea", command, "w", **changes))
 
 
+def test_of_what_is_cleared_nothing_is_changed_and_nothing_comes_back() -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    say(story, "ana", "clear", "w")
+    for command, changes, why in (
+        ("clear", {}, "no mark of it can be cleared (cleared)"),  # said once, heard once
+        ("change_cause", {"argument": "undecided"}, "no mark of it stands with another cause than undecided (cleared)"),
+        ("change_owner", {"argument": "exchange"}, "no mark of it stands as another's than exchange's (cleared)"),
+        ("recovered", {"amount": "1"}, "it is cleared: only a loss that is confirmed comes back"),
+    ):
+        assert why in outcome(say(story, "ana" if command != "recovered" else "lea", command, "w", **changes)), command
+
+
+def test_what_is_not_held_is_not_released() -> None:
+    story = begun(four_eyes=ALONE)
+    story.tell("withdrawals status=requested")
+    assert story.engine.state.withdrawals.by_id["w"].verdict == "CLEAR"
+    assert "nothing of it is held that hasn't left already" in outcome(say(story, "lea", "release", "w"))
+
+
 def test_what_comes_back_is_of_one_mark_and_no_more_than_is_gone() -> None:
     story = begun(four_eyes=ALONE)
     story.tell("withdrawals withdrawal_id=w status=requested")
@@ -95,7 +116,9 @@ def test_what_comes_back_is_of_one_mark_and_no_more_than_is_gone() -> None:
     story.tell("outflows withdrawal_id=w tx_id=t address=thief")
     say(story, "ana", "confirm", "w")
     assert "more than is still gone" in outcome(say(story, "lea", "recovered", "w", amount="1.00000001"))
-    assert outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="1")).startswith("decided: ")
+    assert outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="0.75")).startswith("decided: ")
+    assert "more than is still gone" in outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="0.25000001"))
+    assert "1 mark(s): 0.25 BTC came back" in outcome(say(story, "lea", "recovered", "withdrawal:w", "mark", amount="0.25"))
     assert stage(story) == "partly_recovered"
 
 
@@ -216,3 +239,53 @@ def test_a_word_on_a_mark_or_an_incident_is_one_on_its_withdrawals() -> None:
     say(story, "lea", "compensated", "w")
     assert "0 mark(s) confirmed" in outcome(say(story, "lea", "confirm", "w"))  # who agrees with what was paid is heard too
     assert list(labels["w"].votes) == ["ana", "ben", "lea"]
+
+
+def test_who_has_said_it_of_one_of_two_withdrawals_is_heard_on_both() -> None:
+    story = begun(four_eyes=ALONE)
+    for name, actor in (("w", "ana"), ("v", "ben")):
+        redirected(story, name)
+        say(story, actor, "confirm", name)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    assert "0 mark(s) confirmed" in outcome(say(story, "ana", "confirm", incident_id, "incident"))
+    assert {name: list(label.votes) for name, label in story.engine.state.labels.by_id.items()} == {"w": ["ana"], "v": ["ben", "ana"]}
+    assert "no mark of it is suspected (confirmed)" in outcome(say(story, "ana", "confirm", incident_id, "incident"))
+
+
+def test_what_was_never_scored_keeps_nobody_from_a_word_on_the_others() -> None:
+    story = begun(four_eyes=ALONE)
+    story.tell("withdrawals withdrawal_id=u status=broadcast tx_id=t-u account_id=a-u")
+    story.tell("outflows withdrawal_id=u tx_id=t-u address=thief")
+    redirected(story, "w")
+    [incident_id] = story.engine.state.incidents.by_id
+    say(story, "ana", "confirm", incident_id, "incident")
+    assert {mark.stage for mark in story.engine.state.marks.by_id.values()} == {"confirmed"}
+    assert list(story.engine.state.labels.by_id) == ["w"]
+    assert "no mark of it is suspected (confirmed)" in outcome(say(story, "ben", "confirm", "u"))  # the detectors couldn't learn it
+    story.engine.state.withdrawals.by_id.pop("w")  # as one that is forgotten
+    assert "no mark of it is suspected (confirmed)" in outcome(say(story, "ben", "confirm", incident_id, "incident"))
+    assert "nothing of it is held that hasn't left already" in outcome(say(story, "lea", "release", incident_id, "incident"))
+
+
+def test_what_has_left_is_not_released_with_the_rest_of_its_incident() -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    story.tell("withdrawals withdrawal_id=v status=requested account_id=a-v")
+    story.tell("withdrawals withdrawal_id=v status=signed account_id=a-v address=thief")
+    [incident_id] = story.engine.state.incidents.by_id
+    assert "1 withdrawal(s) released, 1 mark(s) cleared" in outcome(say(story, "lea", "release", incident_id, "incident"))
+    assert (stage(story), stage(story, "withdrawal:v")) == ("suspected", "cleared")
+
+
+def test_a_plan_that_does_not_hold_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    monkeypatch.setattr(story.engine.state.marks, "confirm", lambda _: "it can't be")
+    with pytest.raises(PlanBrokenError, match="the plan found mark withdrawal:w fit, and it is refused: it can't be"):
+        say(story, "ana", "confirm", "w")
+    story = begun(four_eyes=ALONE)
+    redirected(story)
+    [incident_id] = story.engine.state.incidents.by_id
+    monkeypatch.setattr(story.engine.events.decided.commands.incidents.handling, "acknowledge", lambda *_: "it can't be")
+    with pytest.raises(PlanBrokenError, match=f"the plan found incident {incident_id} fit, and it is refused: it can't be"):
+        say(story, "ana", "acknowledge", incident_id, "incident")

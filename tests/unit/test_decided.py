@@ -233,9 +233,10 @@ def test_what_nothing_was_suspected_of_can_be_reported() -> None:
     story = begun()
     story.tell("withdrawals status=requested")
     told = say(story, "ana", "confirm", "w")
-    assert outcome(told).startswith("decided: ")
+    assert "1 mark(s) made and confirmed" in outcome(told)
     assert stage(story) == "confirmed"
-    assert story.engine.state.withdrawals.by_id["w"].verdict == "HOLD"
+    known = story.engine.state.withdrawals.by_id["w"]
+    assert (known.verdict, known.reasons[0].rule, known.reasons[0].detail) == ("HOLD", "reported", "ana say that it was a loss: looked at it")
 
 
 def test_a_word_never_contradicts_the_mark_that_it_is_about() -> None:
