@@ -79,9 +79,8 @@ class IncidentCommands:
         )
 
     def stay_open(self, incident_id: str, why: str) -> None:
-        """A proposal to close it came to nothing."""
-        if self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms) is None:
-            self.decisions.publish_incident(incident_id)
+        """A proposal to close it came to nothing. The Tick that found it so publishes the incident."""
+        self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms)
 
     def reopen(self, decision: Feedback, _: Target) -> Step | str:
         """A closing is taken back."""
