@@ -1,11 +1,11 @@
 """Coverage: the reserve against the marks, as records for people and machines. Reads marks; changes nothing but the drain's decay.
 
-Called by `monitor.engine` after an entry that changed marks or layers, and on every Tick.
+Called by `monitor.decisions` at the end of an entry that changed marks or layers, and by `monitor.own_entries` on every Tick.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark, WalletAtRisk
@@ -22,6 +22,18 @@ from monitor.state import State
 UNMARKED = AssetSums()
 printed = lru_cache(maxsize=4_096)(print_amount)
 """Most figures of a record are those of the record before it."""
+
+
+class Position(NamedTuple):
+    """Where the reserve stands after an entry: what the record of it and the levels are made of, reckoned once."""
+
+    figures: CoverageFigures
+    headrooms: dict[Cause, Headroom]
+
+
+def position(marks: Marks, now_ms: int) -> Position:
+    """Where the reserve stands now."""
+    return Position(figures(marks, now_ms), headrooms(marks))
 
 
 def figures(marks: Marks, now_ms: int) -> CoverageFigures:
@@ -51,12 +63,11 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
     )
 
 
-def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[str] = ()) -> Coverage:
+def coverage(state: State, now: Position, scope: Literal["changed", "whole"], assets: Iterable[str] = ()) -> Coverage:
     """One record: of the assets that changed, or of all that are marked, held or kept in kind."""
-    marks, now_ms = state.marks, state.clock.now_ms
-    base = marks.policy.base_currency
-    totals, exposure, kept = figures(marks, now_ms), state.held.exposure, kept_in_kind(marks)
-    left = headrooms(marks)
+    marks, (totals, left), exposure = state.marks, now, state.held.exposure
+    base, kept = marks.policy.base_currency, kept_in_kind(marks)
+    rooms = {terms.layer_id: marks.ledger.room(terms) for terms in marks.ledger.order}
     names = sorted({*marks.sums, *exposure.by_asset, *kept} if scope == "whole" else set(assets))
     share = hundredths_of_percent(exposure.hot_base_minor, exposure.customers_base_minor) if state.held.whole else None
 
@@ -64,10 +75,25 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
         return printed(amount_minor, marks.decimals(base))
 
     return Coverage(
-        decided_at_ms=now_ms,
+        decided_at_ms=state.clock.now_ms,
         scope=scope,
         base_currency=base,
-        layers=tuple(_layer(marks, layer_id) for layer_id in marks.ledger.layers),
+        layers=tuple(
+            [
+                _layer(
+                    layer_id,
+                    layer.unit,
+                    layer.funded_minor,
+                    layer.recovered_minor,
+                    layer.available_minor,
+                    layer.held_minor,
+                    layer.paid_minor,
+                    rooms.get(layer_id),
+                    marks.decimals(layer.unit),
+                )
+                for layer_id, layer in marks.ledger.layers.items()
+            ]
+        ),
         assets=tuple(_asset(state, asset, kept.get(asset, Kept()), left) for asset in names),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
@@ -86,19 +112,21 @@ def coverage(state: State, scope: Literal["changed", "whole"], assets: Iterable[
     )
 
 
-def _layer(marks: Marks, layer_id: str) -> LayerCoverage:
-    layer = marks.ledger.layers[layer_id]
-    decimals = marks.decimals(layer.unit)
-    room = next((marks.ledger.room(terms) for terms in marks.ledger.order if terms.layer_id == layer_id), None)
+@lru_cache(maxsize=1_024)
+def _layer(
+    layer_id: str, unit: str, funded_minor: int, recovered_minor: int, available_minor: int, held_minor: int, paid_minor: int,
+    room_minor: int | None, decimals: int,
+) -> LayerCoverage:  # fmt: skip
+    """A layer's line, kept: most of a record's are those of the record before it."""
     return LayerCoverage(
         layer_id=layer_id,
-        unit=layer.unit,
-        funded=printed(layer.funded_minor, decimals),
-        recovered=printed(layer.recovered_minor, decimals),
-        available=printed(layer.available_minor, decimals),
-        held=printed(layer.held_minor, decimals),
-        paid=printed(layer.paid_minor, decimals),
-        can_carry=None if room is None else printed(room, decimals),
+        unit=unit,
+        funded=printed(funded_minor, decimals),
+        recovered=printed(recovered_minor, decimals),
+        available=printed(available_minor, decimals),
+        held=printed(held_minor, decimals),
+        paid=printed(paid_minor, decimals),
+        can_carry=None if room_minor is None else printed(room_minor, decimals),
     )
 
 
@@ -169,13 +197,13 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
     decimals, base_decimals = marks.decimals(subject.asset), marks.decimals(marks.policy.base_currency)
 
     def units(amount_minor: int) -> str:
-        return print_amount(amount_minor, decimals)
+        return printed(amount_minor, decimals)
 
     def base(amount_minor: int | None) -> str | None:
-        return None if amount_minor is None else print_amount(amount_minor, base_decimals)
+        return None if amount_minor is None else printed(amount_minor, base_decimals)
 
     def allocation(account: Literal["held", "paid", "recovered"], part: Part) -> Allocation:
-        own, passed = (print_amount(amount, marks.decimals(part.unit)) for amount in (part.amount_minor, part.deductible_minor))
+        own, passed = (printed(amount, marks.decimals(part.unit)) for amount in (part.amount_minor, part.deductible_minor))
         return Allocation(part.layer_id, account, part.unit, own, units(part.asset_minor), base(part.base_minor), passed)
 
     return Mark(

@@ -4,14 +4,14 @@ An auditor reads this file first. Changes `monitor.state`; called by `monitor.ev
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
-from monitor.coverage import coverage, mark_record
+from monitor.coverage import Position, coverage, mark_record, position
 from monitor.findings import Finding, Subject, rule_of
 from monitor.incident_state import incident_record
 from monitor.incidents import Standing
@@ -30,6 +30,13 @@ class FactRefusedError(Exception):
     """A fact that the term's policy can't place. Raised before anything has changed."""
 
 
+class Moved(NamedTuple):
+    """An entry has moved the reserve: where it stands now, and the incident by whose mark, if by one."""
+
+    position: Position
+    incident_id: str | None
+
+
 def standing(mark: MarkState) -> Standing:
     """What a version of a mark counts for in its incident: what of it is open."""
     if not mark.standing:
@@ -43,10 +50,9 @@ class Decisions:
     def __init__(self, state: State, outbox: Outbox) -> None:
         self.state = state
         self.outbox = outbox
-        self.moved = False
-        """Whether marks or layers changed since levels were looked at."""
+        self.moved: dict[str, None] = {}
+        """Assets of which marks or layers changed in this entry, by `moved_by`: the incident of the newest mark that did."""
         self.moved_by: str | None = None
-        """The incident of the newest mark that did."""
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -195,14 +201,21 @@ class Decisions:
             self.reserve_moved(assets, changes[-1].after.incident_id)
 
     def reserve_moved(self, assets: Iterable[str], incident_id: str | None) -> None:
-        """Marks or layers changed, by an incident's mark or by funding: publish coverage of the assets and in total."""
-        self.moved, self.moved_by = True, incident_id
-        self.outbox.put("coverage", None, coverage(self.state, "changed", assets))
+        """Marks or layers changed, by an incident's mark or by funding: the entry's end publishes what of the assets and in total is covered."""
+        self.moved.update(dict.fromkeys(assets))
+        self.moved_by = incident_id
 
-    def settle(self) -> None:
-        """At the end of an entry: what it made available carries what stands uncovered."""
-        if self.state.marks.ledger.freed:
-            self._take(*self.state.marks.settle())
+    def settle(self) -> Moved | None:
+        """At the end of an entry: what it made available carries what stands uncovered; then coverage of all that moved is published, once."""
+        state = self.state
+        if state.marks.ledger.freed:
+            self._take(*state.marks.settle())
+        if not self.moved:
+            return None
+        moved = Moved(position(state.marks, state.clock.now_ms), self.moved_by)
+        self.outbox.put("coverage", None, coverage(state, moved.position, "changed", self.moved))
+        self.moved, self.moved_by = {}, None
+        return moved
 
     def _count(self, before: MarkState | None, after: MarkState) -> None:
         """Tell the incident, or both if the mark moved, what its marks stand for now."""

@@ -140,9 +140,9 @@ class Events:
 
     def settled(self) -> None:
         """At the end of an entry: what it made available is used, and levels that it crossed are told."""
-        self.decisions.settle()
-        if self.decisions.moved:
-            self.levels.settle()
+        moved = self.decisions.settle()
+        if moved is not None:
+            self.levels.settle(moved)
 
     def judge_absence(self) -> None:
         """Whatever waits for events that were still to be read, and has none to wait for any more, is judged."""

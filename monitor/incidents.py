@@ -96,8 +96,9 @@ class Incidents:
         """
         keys = ties(finding)
         tied = self._tied(keys, finding.at_ms, window_ms, marked_in)
-        found = sorted((one for one in tied if one.is_open), key=lambda one: (-one.marks, one.ordinal))
-        closed = [one for one in tied if not one.is_open]
+        found, closed = [one for one in tied if one.is_open], [one for one in tied if not one.is_open]
+        if len(found) > 1:
+            found.sort(key=lambda one: (-one.marks, one.ordinal))
         late = [one for one in closed if finding.at_ms <= (one.closed_at_ms or 0)]
         opened = not found and not late
         if found:

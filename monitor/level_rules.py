@@ -7,9 +7,9 @@ After an entry that changed marks or layers the first two are looked at; on Tick
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from monitor.coverage import figures
-from monitor.decisions import Decisions
-from monitor.headroom import THEFT, Kept, headrooms, hundredths_of_percent, kept_in_kind, set_aside, shortfall
+from monitor.coverage import Position
+from monitor.decisions import Decisions, Moved
+from monitor.headroom import THEFT, Kept, hundredths_of_percent, kept_in_kind, set_aside, shortfall
 from monitor.money import print_amount
 from monitor.state import State
 
@@ -33,15 +33,13 @@ class LevelRules:
         self.state = state
         self.decisions = decisions
 
-    def settle(self) -> None:
+    def settle(self, moved: Moved) -> None:
         """After an entry that changed marks or layers."""
-        decisions = self.decisions
-        incident_id, decisions.moved, decisions.moved_by = decisions.moved_by, False, None
-        self._tell(self._reserve(), incident_id)
+        self._tell(self._reserve(moved.position), moved.incident_id)
 
-    def tick(self) -> None:
+    def tick(self, moved: Moved) -> None:
         """On a Tick: prices, balances and time may have moved what no mark did."""
-        self.settle()
+        self.settle(moved)
         if self.state.held.whole and self._read(HOT_SHARE_TOPICS):
             self._tell(self._hot_share(), None)
         if self.state.held.whole and self._read(GUARANTEE_TOPICS):
@@ -60,10 +58,10 @@ class LevelRules:
         base = self.state.policy.base_currency
         return f"{print_amount(minor, self.state.marks.decimals(base))} {base}"
 
-    def _reserve(self) -> Iterator[Crossing]:
+    def _reserve(self, position: Position) -> Iterator[Crossing]:
         """What is left of the reserve for unauthorized access, and how long that lasts."""
         state, marks, levels = self.state, self.state.marks, self.state.policy.coverage_levels
-        total, whole, band = headrooms(marks)[THEFT].total(), set_aside(marks, THEFT), 100 + levels.hysteresis_percent
+        total, whole, band = position.headrooms[THEFT].total(), set_aside(marks, THEFT), 100 + levels.hysteresis_percent
         if whole > 0 or "headroom" in state.levels.told:
             level = state.levels.look(
                 "headroom", levels.headroom_percent, falling=True,
@@ -74,7 +72,7 @@ class LevelRules:
                 rule = "reserve_nearly_used_up" if level == min(levels.headroom_percent) else "headroom_low"
                 detail = f"less than {level} % is left for unauthorized access: {self._base(total)} of {self._base(whole)}"
                 yield Crossing(rule, "headroom", detail)
-        now = figures(marks, state.clock.now_ms)
+        now = position.figures
         seconds = now.seconds_to_exhaustion
         level = state.levels.look(
             "exhaustion", levels.exhaustion_minutes, falling=True,

@@ -85,11 +85,12 @@ class Marks:
         """The value of an amount in minor units of the base currency, rounded up, at a price or the newest; None while none is known."""
         if asset == self.policy.base_currency:
             return amount_minor
-        newest = self.prices.newest.get(asset)
-        scaled = self.prices.scaled.get(asset) if price is None or price is newest else money.parse_price(price.text)
-        if not isinstance(scaled, money.Price):
+        price = price or self.prices.newest.get(asset)
+        if price is None:
             return None
-        return money.value_base_minor(amount_minor, self.decimals(asset), scaled, self.decimals(self.policy.base_currency))
+        assets = self.policy.assets
+        rate = money.rate(price.text, assets[asset].decimals, assets[self.policy.base_currency].decimals)
+        return None if rate is None else money.value_base_minor(amount_minor, rate)
 
     def fresh_price(self, asset: str, now_ms: int) -> PriceState | None:
         """The price that a loss is valued at now. Never one of another day or one that is doubted: the next price values it then."""

@@ -3,6 +3,10 @@
 Never a float, never `Decimal` (at 28 digits it drops the last unit of large token amounts). Called by `monitor.decode` and the core.
 """
 
+from functools import lru_cache
+from math import gcd
+from typing import NamedTuple
+
 import msgspec
 
 from monitor.reasons import Reason
@@ -62,8 +66,24 @@ def parse_price(text: str) -> Price | Reason:
     return Price(price_scaled=scaled, scale=10**PRICE_DECIMALS_MAX)
 
 
-def value_base_minor(amount_minor: int, decimals: int, price: Price, base_decimals: int) -> int:
+class Rate(NamedTuple):
+    """A price in minor units, exact and in lowest terms: so many of the base currency for so many of the asset."""
+
+    base_minor: int
+    asset_minor: int
+
+
+@lru_cache(maxsize=4_096)
+def rate(text: str, decimals: int, base_decimals: int) -> Rate | None:
+    """The rate of a price as it came, for an asset and a base currency of so many decimals; None for what is no price."""
+    price = parse_price(text)
+    if isinstance(price, Reason):
+        return None
+    base, asset = price.price_scaled * 10**base_decimals, price.scale * 10**decimals
+    divisor = gcd(base, asset)
+    return Rate(base // divisor, asset // divisor)
+
+
+def value_base_minor(amount_minor: int, at: Rate) -> int:
     """Value of an amount in minor units of the base currency, rounded up to the smallest unit."""
-    numerator: int = amount_minor * price.price_scaled * 10**base_decimals
-    denominator: int = price.scale * 10**decimals
-    return -(-numerator // denominator)
+    return -(-amount_minor * at.base_minor // at.asset_minor)

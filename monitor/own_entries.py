@@ -8,8 +8,8 @@ from typing import Any
 
 from monitor.contracts.journal import ProgressEntry, SourceAcceptedEntry, SourceOpenedEntry, TermEntry, TickEntry
 from monitor.contracts.outputs import Audit, Heartbeat
-from monitor.coverage import coverage
-from monitor.decisions import Decisions
+from monitor.coverage import coverage, position
+from monitor.decisions import Decisions, Moved
 from monitor.events import Events
 from monitor.state import State
 
@@ -54,10 +54,12 @@ class OwnEntries:
         clock.tick_ms = max(clock.tick_ms, entry.clock_ms)
         clock.now_ms = max(clock.now_ms, entry.clock_ms)
         self._look()
+        moved = self.decisions.settle() or Moved(position(state.marks, clock.now_ms), None)
+        self.events.levels.tick(moved)
         for incident_id in list(state.incidents.dirty):
             self.decisions.publish_incident(incident_id)
         outbox = self.decisions.outbox
-        outbox.put("coverage", None, coverage(state, "whole"))
+        outbox.put("coverage", None, coverage(state, moved.position, "whole"))
         outbox.put("verdicts", None, Heartbeat(decided_at_ms=clock.now_ms, term=state.term, journal_offset=outbox.offset))
 
     def _look(self) -> None:
@@ -70,7 +72,6 @@ class OwnEntries:
         self.events.judge_absence()
         self.events.decided.look()
         self.decisions.watch_clocks()
-        self.events.levels.tick()
 
     def progress(self, entry: ProgressEntry) -> None:
         """A source was read to its end."""

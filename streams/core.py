@@ -74,7 +74,7 @@ class CoreWorker:
         self._signer = signer
         store = SnapshotStore(settings.core.snapshot_url, settings.core.snapshots_kept)
         self._loader = Loader(kafka, store, machine, metrics, health)
-        self._snapshotter = Snapshotter(store, machine.encode, settings.core.snapshot_interval_ms / 1_000, metrics, health)
+        self._snapshotter = Snapshotter(store, machine.pieces, settings.core.snapshot_interval_ms / 1_000, metrics, health)
         self._journal = TopicPartition(kafka.names.full(JOURNAL), 0)
         self._stopping = Stopping()
         self._installed_generation = -1

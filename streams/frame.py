@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.contracts.outputs import Alert
 from monitor.engine import Engine
-from monitor.snapshot_file import decode, encode, read_header
+from monitor.snapshot_file import decode, pieces, read_header
 from streams.core import CoreWorker
 from streams.head_signer import HeadSigner, head_signer
 from streams.health import Condition, Health
@@ -53,7 +53,7 @@ SWITCH_INTERVAL_S = 0.0005  # a snapshot is encoded in a thread: the loop waits 
 FAUST_STOP_TIMEOUT_S = 5.0  # it carries nothing that isn't carried again
 
 ENGINE = Machine(
-    fresh=partial(Engine, plug_ins=installed), thaw=partial(Engine.thaw, plug_ins=installed), encode=encode, decode=decode, read_header=read_header
+    fresh=partial(Engine, plug_ins=installed), thaw=partial(Engine.thaw, plug_ins=installed), pieces=pieces, decode=decode, read_header=read_header
 )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.contracts.outputs import Alert, Verdict
 from monitor.engine import OutputRecord
-from monitor.money import Price, parse_price, value_base_minor
+from monitor.money import rate, value_base_minor
 from streams.dossier import Dossier
 from streams.scenario_ground import MINUTE_MS, SECOND_MS, Ground
 from streams.scenario_result import Criterion, MonitorIncident, Page, Result, VerdictShown
@@ -84,23 +84,19 @@ class Prices:
     """The newest price of each asset, as the exchange told it."""
 
     def __init__(self, told: Mapping[str, str]) -> None:
-        self._prices = {asset: _price(price) for asset, price in told.items()}
+        self._prices = dict(told)
 
     def note(self, record: Record) -> None:
         """A record passes."""
         if record.topic == "prices":
-            self._prices[record.key] = _price(str(record.value["price"]))
+            self._prices[record.key] = str(record.value["price"])
 
     def base_minor(self, part: Part) -> int:
         """Value in the base currency, which has no decimals here."""
-        return value_base_minor(part.amount_minor, _DECIMALS[part.asset], self._prices[part.asset], 0)
-
-
-def _price(text: str) -> Price:
-    price = parse_price(text)
-    if not isinstance(price, Price):
-        raise TypeError(f"{text}: {price}")
-    return price
+        at = rate(self._prices[part.asset], _DECIMALS[part.asset], 0)
+        if at is None:
+            raise ValueError(f"{self._prices[part.asset]} is no price")
+        return value_base_minor(part.amount_minor, at)
 
 
 class Loop:

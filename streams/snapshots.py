@@ -7,6 +7,7 @@ import datetime as dt
 import pathlib
 import re
 import urllib.parse
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import obstore
@@ -33,7 +34,7 @@ class StoredSnapshot(NamedTuple):
 class SnapshotStore:
     """The store at `url`: file:///path (made with its parents), s3://…, gs://…, az://….
 
-    An object store's put is atomic; the local one writes a file beside and renames it. A torn file is refused by its checksum.
+    An object store's upload counts once it is complete; the local one writes a file beside and renames it. A torn file is refused by its checksum.
     """
 
     def __init__(self, url: str, kept: int) -> None:
@@ -41,11 +42,14 @@ class SnapshotStore:
         self._kept = kept
         self._store: Any = None
 
-    def save(self, journal_id: str, next_offset: int, data: bytes) -> str:
-        """Store one snapshot whole and delete the oldest of this journal beyond those kept; gives its name. Raises SnapshotStoreError."""
+    def save(self, journal_id: str, next_offset: int, pieces: Iterable[bytes]) -> str:
+        """Store one snapshot, piece by piece but whole or not at all, and delete the oldest of this journal beyond those kept; gives its name.
+
+        Raises SnapshotStoreError.
+        """
         name = f"{journal_id[:16]}-{next_offset:020d}.snapshot"
         try:
-            obstore.put(self._opened(), name, data)
+            obstore.put(self._opened(), name, iter(pieces))
             ours = [stored for stored in self._names() if stored.journal == journal_id[:16]]
             for old in ours[self._kept :]:
                 obstore.delete(self._opened(), old.name)

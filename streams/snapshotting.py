@@ -1,11 +1,11 @@
-"""Taking snapshots while the fold goes on: copied in the loop, encoded and stored by another thread, one at a time.
+"""Taking snapshots while the fold goes on: copied in the loop, encoded and stored piece by piece by another thread, one at a time.
 
 A store that fails is said loudly and tried again at the next interval; the fold never waits for it. Called by `streams.core`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -20,9 +20,11 @@ log = structlog.stdlib.get_logger(__name__)
 class Snapshotter:
     """Decides when a snapshot is due and sees it stored. `interval_s` is from one start to the next."""
 
-    def __init__(self, store: SnapshotStore, encode: Callable[[Frozen], bytes], interval_s: float, metrics: Metrics, health: Health) -> None:
+    def __init__(
+        self, store: SnapshotStore, pieces: Callable[[Frozen], Iterable[bytes]], interval_s: float, metrics: Metrics, health: Health
+    ) -> None:
         self._store = store
-        self._encode = encode
+        self._pieces = pieces
         self._interval_s = interval_s
         self._metrics = metrics
         self._health = health
@@ -65,6 +67,13 @@ class Snapshotter:
             log.info("snapshots are stored again", url=self._store.url)
 
     def _write(self, frozen: Frozen) -> int:
-        data = self._encode(frozen)
-        self._store.save(frozen.header.journal_id, frozen.header.next_offset, data)
-        return len(data)
+        size_bytes = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size_bytes
+            for piece in self._pieces(frozen):
+                size_bytes += len(piece)
+                yield piece
+
+        self._store.save(frozen.header.journal_id, frozen.header.next_offset, counted())
+        return size_bytes

@@ -4,7 +4,7 @@ Every snapshot that doesn't fit is refused by name, and the next older one tried
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
@@ -52,11 +52,11 @@ class FoldEngine(Protocol):
 
 
 class Machine(NamedTuple):
-    """How engines are made: a fresh one, one from a snapshot, and snapshots as bytes and back."""
+    """How engines are made: a fresh one, one from a snapshot, and snapshots as bytes, in pieces, and back."""
 
     fresh: Callable[[str, Quarantines], FoldEngine]
     thaw: Callable[[Frozen, Quarantines], FoldEngine]
-    encode: Callable[[Frozen], bytes]
+    pieces: Callable[[Frozen], Iterable[bytes]]
     decode: Callable[[bytes], Frozen]
     read_header: Callable[[bytes], Header]
 

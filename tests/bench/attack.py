@@ -4,6 +4,7 @@ Run as a module by `run.py`; prints one line of JSON.
 """
 
 import argparse
+import gc
 import resource
 import sys
 import time
@@ -15,6 +16,7 @@ import msgspec
 from monitor.contracts.outputs import Alert
 from monitor.engine import Engine
 from monitor.snapshot_file import encode
+from streams.frame import COLLECTION_THRESHOLDS
 from tests.simulation.attack import attack
 
 TRANSFERS = 110_000
@@ -65,6 +67,7 @@ def fold(transfers: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(*COLLECTION_THRESHOLDS)  # as in a worker
     parser = argparse.ArgumentParser()
     parser.add_argument("--transfers", type=int, default=TRANSFERS)
     sys.stdout.buffer.write(msgspec.json.encode(fold(parser.parse_args().transfers)) + b"\n")

@@ -29,6 +29,7 @@ from monitor.intake import Intake
 from monitor.policy import Policy
 from monitor.snapshot_file import encode
 from monitor.version import ENGINE_VERSION
+from streams.frame import COLLECTION_THRESHOLDS
 from streams.memory import map_large_tables
 from tests.bench.traffic import CYCLE_RECORDS, Record, Traffic
 from tests.bench.workload import ADDRESSES_PER_ACCOUNT, PARTITIONS, WITHDRAWAL_INTERVAL_MS, configuration, settings
@@ -220,6 +221,7 @@ def _memory(fold: Fold) -> Memory:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(*COLLECTION_THRESHOLDS)  # as in a worker
     parser = argparse.ArgumentParser()
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--records", type=int, default=500_000)

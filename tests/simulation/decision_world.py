@@ -124,7 +124,8 @@ class PeopleWorld(World):
         topic, kind, _ = rng.choices(kinds, [weight for _, _, weight in kinds])[0]
         if rng.random() < 0.01:
             self.silent_until_ms = self.at_ms + rng.randrange(3 * STALE_MS)
-        drawn = Drawn(kind(), Told(topic, {}))
+        entry = kind()
+        drawn = Drawn(entry, Told(topic, json.loads(entry)["event"]))
         self.made.append(drawn)
         return drawn
 

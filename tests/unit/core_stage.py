@@ -93,7 +93,9 @@ def decode(data: bytes) -> Any:
         raise SnapshotRefusedError("it is torn") from error
 
 
-MACHINE = Machine(fresh=FakeEngine, thaw=thaw, encode=msgspec.json.encode, decode=decode, read_header=lambda data: decode(data).header)
+MACHINE = Machine(
+    fresh=FakeEngine, thaw=thaw, pieces=lambda frozen: [msgspec.json.encode(frozen)], decode=decode, read_header=lambda data: decode(data).header
+)
 
 
 def stored(directory: pathlib.Path) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.money import AMOUNT_MINOR_MAX, PRICE_DECIMALS_MAX, Price, parse_amount, parse_price, print_amount, value_base_minor
+from monitor.money import AMOUNT_MINOR_MAX, PRICE_DECIMALS_MAX, Price, parse_amount, parse_price, print_amount, rate, value_base_minor
 from monitor.reasons import Reason
 
 decimals_of_assets = st.integers(0, 24)
@@ -91,14 +91,19 @@ def test_a_price_is_above_zero_and_has_at_most_18_decimals() -> None:
 
 @given(minors, decimals_of_assets, st.integers(1, 10**30), decimals_of_assets)
 def test_a_value_is_rounded_up_to_the_smallest_unit(minor: int, decimals: int, scaled: int, base_decimals: int) -> None:
-    price = Price(price_scaled=scaled, scale=10**PRICE_DECIMALS_MAX)
+    at = rate(print_amount(scaled, PRICE_DECIMALS_MAX), decimals, base_decimals)
+    assert at is not None
     exact = Fraction(minor, 10**decimals) * Fraction(scaled, 10**PRICE_DECIMALS_MAX) * 10**base_decimals
-    value = value_base_minor(minor, decimals, price, base_decimals)
+    value = value_base_minor(minor, at)
     assert 0 <= value - exact < 1
 
 
 def test_the_value_of_a_satoshi_is_at_least_one_yen() -> None:
-    price = parse_price("17250000")
-    assert isinstance(price, Price)
-    assert value_base_minor(1, 8, price, 0) == 1
-    assert value_base_minor(100_000_000, 8, price, 0) == 17_250_000
+    at = rate("17250000", 8, 0)
+    assert at is not None
+    assert value_base_minor(1, at) == 1
+    assert value_base_minor(100_000_000, at) == 17_250_000
+
+
+def test_what_is_no_price_has_no_rate() -> None:
+    assert rate("0", 8, 0) is rate("1e3", 8, 0) is None

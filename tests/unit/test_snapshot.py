@@ -8,7 +8,7 @@ import pytest
 from monitor import snapshot
 from monitor.engine import Engine
 from monitor.snapshot import SnapshotRefusedError
-from monitor.snapshot_file import DIGEST_BYTES, LENGTH_BYTES, MAGIC, decode, encode, read_header
+from monitor.snapshot_file import DIGEST_BYTES, LENGTH_BYTES, decode, encode, read_header
 from tests.simulation.journals import altered, honest, journal
 
 
@@ -47,7 +47,7 @@ def test_a_restored_engine_freezes_to_the_same_bytes(whole: tuple[Engine, bytes]
         (lambda data: b"PK" + data[2:], "isn't a snapshot"),
         (lambda data: sealed(data.replace(b'"format":3', b'"format":4')), "format 4"),
         (lambda data: sealed(data.replace(b'"engine_version":"', b'"engine_version":"x')), "can't be read|engine version"),
-        (lambda data: sealed(data[: len(MAGIC)] + (1 << 40).to_bytes(LENGTH_BYTES, "big") + data[len(MAGIC) + LENGTH_BYTES :]), "can't be read"),
+        (lambda data: sealed(data[: -DIGEST_BYTES - LENGTH_BYTES] + (1 << 40).to_bytes(LENGTH_BYTES, "big") + data[-DIGEST_BYTES:]), "can't be read"),
     ],
 )
 def test_refused_by_name(whole: tuple[Engine, bytes], spoil: Callable[[bytes], bytes], why: str) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 import pytest
@@ -97,10 +97,10 @@ async def test_a_full_snapshot_store_is_loud_and_the_fold_goes_on(cluster: Clust
     stage = Stage(cluster, tmp_path, snapshot_interval_ms=100)
     full = True
 
-    def put(store: object, name: str, data: bytes) -> None:
+    def put(store: object, name: str, data: Iterable[bytes]) -> None:
         if full:
             raise OSError("No space left on device")
-        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).write_bytes(b"".join(data))
 
     monkeypatch.setattr("streams.snapshots.obstore.put", put)
     await stage.owner()
