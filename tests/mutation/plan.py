@@ -61,6 +61,7 @@ EQUIVALENT: frozenset[tuple[str, str, str]] = frozenset((
     ("monitor.uncovered", "self.next = 0", "0 becomes 1"),
     ("monitor.decided", "return False", "returns None"),
     ("monitor.snoozes", "return False", "returns None"),
+    ("monitor.signatures", "return False", "returns None"),
     # The parts of a mark and what is taken off them are all priced or none is: both are asked for the type checker.
     ("monitor.ledger", "if base_minor is not None and part.base_minor is not None:", "and and or swapped"),
     *(

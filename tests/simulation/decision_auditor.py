@@ -146,7 +146,10 @@ class DecisionAuditor:
             self.judged(outcome, told, records, seen, before, now_ms)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
-            ended = told.topic == "withdrawals" and told.value["status"] in ("failed", "cancelled")  # it never left: the same entry gives its mark back
+            ended = told.topic == "withdrawals" and told.value["status"] in (
+                "failed",
+                "cancelled",
+            )  # it never left: the same entry gives its mark back
             assert of_it, "held, and nothing was marked"
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:

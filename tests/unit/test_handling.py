@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from monitor.contracts.outputs import Happened
 from monitor.findings import Finding
 from monitor.handling import Handling
-from monitor.incident_state import Happened
 from monitor.incidents import Incidents, Standing
 from monitor.policy import Limits
 from tests.simulation.journals import START_MS, policy

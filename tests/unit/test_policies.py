@@ -1,7 +1,9 @@
 """Which policy decides: who must approve it, what of it can't be had, its version, and what it changes, for people."""
 
+from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,6 +18,7 @@ from tests.unit.test_decided import actors, begun, outcome, say
 
 def test_a_policy_is_named_by_its_content_and_not_by_its_version() -> None:
     assert digest(policy()) == digest(policy(version=7)) != digest(policy(late_after_ms=1_234))
+    assert digest(policy(version=7)) == sha256(msgspec.json.encode(policy(version=1))).hexdigest()  # anybody can reckon it
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,9 @@ def test_what_differs_is_told_by_field_and_by_value() -> None:
 def told_by_a_term(story: Story, wanted: Policy) -> list[str]:
     """A worker's policy comes with its term; what the fold says of it."""
     told = story.feed(entries.term("term-2", ENGINE_VERSION, wanted, {"withdrawals": 1}, story.now_ms))
-    return [f"{record['what']} {record['subject_id']}: {record['detail']}" for record in told if record["topic"] == "audit" and record["what"] != "term"]
+    return [
+        f"{record['what']} {record['subject_id']}: {record['detail']}" for record in told if record["topic"] == "audit" and record["what"] != "term"
+    ]
 
 
 def test_of_a_term_s_policy_is_refused_what_can_not_be_had_and_the_rest_decides() -> None:
