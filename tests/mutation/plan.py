@@ -6,8 +6,8 @@ Values only; read by `tests.mutation`. The tests that notice most come first.
 UNIT = "tests/unit/test_"
 FILES: dict[str, tuple[str, ...]] = {
     "monitor.ledger": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
-    "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}marks_together.py", f"{UNIT}ledger.py"),
-    "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}coverage.py"),
+    "monitor.marks": (f"{UNIT}marks.py", f"{UNIT}marks_together.py", f"{UNIT}marks_tables.py", f"{UNIT}ledger.py"),
+    "monitor.mark_state": (f"{UNIT}marks.py", f"{UNIT}marks_tables.py", f"{UNIT}coverage.py"),
     "monitor.layers": (f"{UNIT}ledger.py", f"{UNIT}marks.py", f"{UNIT}configuration.py"),
     "monitor.uncovered": (f"{UNIT}uncovered.py", f"{UNIT}marks.py", f"{UNIT}marks_together.py"),
     "monitor.decided": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}policies.py"),
