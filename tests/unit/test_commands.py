@@ -167,7 +167,6 @@ def test_a_merged_incident_is_decided_about_by_the_name_of_the_other() -> None:
         ("closed", "assign", {"argument": "ben"}, "is closed"),
         ("new", "assign", {}, "the argument must name whom it is assigned to"),
         ("new", "assign", {"argument": ""}, "the argument must name whom it is assigned to"),
-        ("new", "note", {"reason": ""}, "a note has 1 to 1,024 characters"),
         ("new", "set_clock", {"argument": "halted"}, "time_ms must say when it was"),
         ("new", "set_clock", {"time_ms": START_MS}, "from people, not "),
         ("new", "set_clock", {"argument": "paged", "time_ms": START_MS}, "from people, not paged"),
