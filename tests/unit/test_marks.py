@@ -8,6 +8,7 @@ from monitor.findings import Subject
 from monitor.mark_state import Change, MarkState
 from monitor.marks import Marks
 from monitor.policy import Layer
+from monitor.prices import PriceState
 from tests.simulation.journals import ASSETS, START_MS, policy
 
 LAYERS = (Layer("kind", "XEM", kind="guarantee"), Layer("money", "JPY", causes=("unauthorized_access",)), Layer("group", "JPY", customers_only=False))
@@ -195,6 +196,13 @@ def test_the_base_currency_needs_no_price() -> None:
     marks = made(money=100, price=None)
     assert marks.price_standing("JPY", NOW_MS) == "fresh"
     assert told(done(marks.hold(Subject("y", "w", "a", "customer", "JPY", 30), "unauthorized_access", "i", NOW_MS))) == "suspected 30 30 money:30"
+
+
+def test_a_price_that_is_no_number_values_nothing() -> None:
+    marks = made()
+    assert marks.value("XEM", 1_000_000) == 10
+    assert marks.value("XEM", 1_000_000, PriceState("10.5", "test", NOW_MS)) == 11
+    assert marks.value("XEM", 1_000_000, PriceState("ten", "test", NOW_MS)) is None
 
 
 def test_a_price_values_the_unpriced_of_its_asset_alone() -> None:
