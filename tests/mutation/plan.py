@@ -44,7 +44,7 @@ EQUIVALENT: frozenset[tuple[str, str, str]] = frozenset((
     ("monitor.marks", 'covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)', "and and or swapped"),
     *(
         ("monitor.marks", "return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0", told)
-        for told in ("and and or swapped", "operand 0 left out", "operand 1 left out", "operand 2 left out")
+        for told in ("and and or swapped", "operand 0 left out", "operand 1 left out", "operand 2 left out", "Gt becomes GtE")
     ),
     ("monitor.marks", "if ledger.room(terms) == 0:", "condition 0 always False"),
     ("monitor.marks", "break", "continue and break swapped"),

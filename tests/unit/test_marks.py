@@ -145,6 +145,9 @@ def test_another_cause_or_owner_is_allocated_anew_and_findings_change_it_no_long
     assert (grown.subject.owner, told(grown)) == ("exchange", "suspected 4000000 40 group:15 uncovered:25")
     marks.clear("m")
     assert held(marks, 1_000_000).subject.owner == "exchange"
+    done(marks.hold(subject(1_000_000, "n"), "undecided", "i", NOW_MS))
+    done(marks.change_cause("n", "system_failure"))
+    assert held(marks, 2_000_000, "n").cause == "system_failure"
 
 
 def test_a_mark_moves_with_what_the_event_had_of_limits_and_deductibles_paid_or_held() -> None:
@@ -182,11 +185,14 @@ def test_what_is_freed_carries_what_stands_uncovered_the_oldest_first_and_no_fur
 def test_funding_in_kind_carries_what_has_no_price_yet() -> None:
     marks = made(price=None)
     assert told(held(marks, 3_000_000)) == "suspected 3000000 None"
+    assert marks.ledger.fund("money", "JPY", 1_000) is None
+    assert marks.settle() == []  # money can't carry what has no value
     assert marks.ledger.fund("kind", "XEM", 2_000_000) is None
     assert [told(change.after) for change in marks.settle()] == ["suspected 3000000 None kind:2000000"]
     assert marks.confirm("m")
     assert marks.compensate("m") == "no price is known yet"
-    assert told(done(marks.recover("m", 1_500_000))) == "partly_recovered 1500000 None kind:1500000"
+    assert told(done(marks.recover("m", 400_000))) == "partly_recovered 2600000 None kind:2000000"
+    assert told(done(marks.recover("m", 1_100_000))) == "partly_recovered 1500000 None kind:1500000"
     marks.set_price("XEM", "10", "test", NOW_MS)
     assert [told(change.after) for change in marks.reprice("XEM", NOW_MS)] == ["partly_recovered 1500000 15 kind:1500000"]
     assert told(done(marks.compensate("m"))) == "compensated 0 0 paid kind:1500000"
@@ -341,6 +347,20 @@ def test_a_unit_that_is_worth_nothing_by_rounding_stands_uncovered_too() -> None
     assert marks.by_id["m"].uncarried_minor == 1
     assert marks.ledger.fund("kind", "XEM", 1) is None
     assert [told(change.after) for change in marks.settle()] == ["suspected 3 1 kind:3"]
+    marks = made(kind=2)
+    held(marks, 3)
+    marks.confirm("m")
+    assert told(done(marks.compensate("m"))) == "compensated 0 0 paid kind:2 paid uncovered:0"
+    back = done(marks.recover("m", 2))
+    assert [(part.layer_id, part.asset_minor, part.base_minor) for part in back.returned] == [("uncovered", 1, 0), ("kind", 1, 0)]
+
+
+def test_a_yen_that_stands_for_no_unit_by_rounding_stands_uncovered_too() -> None:
+    marks = made(money=1, price="1000001")  # a unit is worth 2 yen, rounded up
+    assert told(held(marks, 1)) == "suspected 1 2 money:1 uncovered:1"
+    assert marks.by_id["m"].uncarried_minor == 0
+    assert marks.ledger.fund("money", "JPY", 1) is None
+    assert [told(change.after) for change in marks.settle()] == ["suspected 1 2 money:2"]
 
 
 def test_a_loss_of_one_unit_is_a_loss() -> None:

@@ -58,6 +58,16 @@ def test_only_what_a_loss_grows_by_drains() -> None:
     assert (marks.drain.base_minor_per_minute, marks.drain.at_ms) == before
 
 
+def test_an_unpriced_loss_drains_once_it_is_priced() -> None:
+    marks = made(price=None)
+    half_life_ms = marks.policy.drain_half_life_ms
+    held(marks, 10_000_000)
+    assert marks.drain.rate(NOW_MS, half_life_ms) == 0
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert [change.after.base_minor for change in marks.reprice("XEM", NOW_MS)] == [100]
+    assert marks.drain.rate(NOW_MS, half_life_ms) == pytest.approx(100 * math.log(2) * 60_000 / half_life_ms)
+
+
 def test_sums_of_what_was_paid_and_came_back() -> None:
     marks = made(money=500)
     held(marks, 10_000_000)
