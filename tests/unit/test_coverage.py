@@ -108,6 +108,14 @@ def test_an_older_balance_changes_nothing() -> None:
     assert asset(record)["customers_hot"] == "2"
 
 
+def test_an_entry_that_moves_many_marks_tells_coverage_once_and_after_them() -> None:
+    story = Story()
+    lost = [f"withdrawals status=requested withdrawal_id=w{number} balance_before=0" for number in range(3)]
+    told(story, "reserves layer_id=reserve unit=JPY amount=5000", *lost)
+    topics = [str(record["topic"]) for record in story.tell("prices price=1000")]  # it values all three
+    assert [topic for topic in topics if topic in ("marks", "coverage")] == ["marks", "marks", "marks", "coverage"]
+
+
 def test_nothing_divides_by_zero() -> None:
     record = coverage(Story().tell("tick"))
     assert (record["hot_share_percent"], record["seconds_to_exhaustion"], record["hot_wallets"]) == (None, None, [])
