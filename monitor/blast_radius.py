@@ -4,10 +4,11 @@ Counted over everything that is known when it is asked for; never per entry. Cal
 """
 
 from collections import Counter
+from copy import deepcopy
 
 import msgspec
 
-from monitor.headroom import THEFT, headrooms
+from monitor.headroom import NEW_EVENT, THEFT, headrooms, uncarried
 from monitor.money import print_amount
 from monitor.state import Provider, State
 from monitor.withdrawals import ENDED
@@ -160,7 +161,10 @@ def _wallets(state: State, provider_id: str, known: Provider | None, sums: tuple
 
 
 def _uncovered(state: State, customers: _Sums) -> int:
-    """What the reserve wouldn't carry if all of customers' in its wallets were taken: each asset in kind first, the rest in money."""
-    marks, room = state.marks, headrooms(state.marks)[THEFT]
-    rest = sum(marks.value(asset, max(0, minor - room.kind_minor.get(asset, 0))) or 0 for asset, minor in customers.by_asset.items())
-    return max(0, rest - room.money_minor)
+    """What the reserve wouldn't carry if all of customers' in its wallets were taken as one event, one asset after the other: on a copy of the ledger."""
+    marks, ledger, total = state.marks, deepcopy(state.marks.ledger), 0
+    for asset, minor in sorted(customers.by_asset.items()):
+        parts = ledger.plan(asset, minor, marks.value(asset, minor), THEFT, "customer", NEW_EVENT)
+        ledger.hold(parts, NEW_EVENT)
+        total += uncarried(parts)
+    return total

@@ -11,7 +11,7 @@ from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark, WalletAtRisk
 from monitor.exposure import AssetExposure
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures, RiskFigures
-from monitor.headroom import NOTHING, THEFT, Headroom, Kept, at_risk, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
+from monitor.headroom import NOTHING, Headroom, Kept, at_risk, guarantees, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
 from monitor.mark_state import AssetSums, MarkState
@@ -66,7 +66,7 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
 def coverage(state: State, now: Position, scope: Literal["changed", "whole"], assets: Iterable[str] = ()) -> Coverage:
     """One record: of the assets that changed, or of all that are marked, held or kept in kind."""
     marks, (totals, left), exposure = state.marks, now, state.held.exposure
-    base, kept = marks.policy.base_currency, kept_in_kind(marks)
+    base, kept, guaranteed = marks.policy.base_currency, kept_in_kind(marks), guarantees(marks)
     rooms = {terms.layer_id: marks.ledger.room(terms) for terms in marks.ledger.order}
     names = sorted({*marks.sums, *exposure.by_asset, *kept} if scope == "whole" else set(assets))
     share = hundredths_of_percent(exposure.hot_base_minor, exposure.customers_base_minor) if state.held.whole else None
@@ -94,7 +94,7 @@ def coverage(state: State, now: Position, scope: Literal["changed", "whole"], as
                 for layer_id, layer in marks.ledger.layers.items()
             ]
         ),
-        assets=tuple(_asset(state, asset, kept.get(asset, Kept()), left) for asset in names),
+        assets=tuple(_asset(state, asset, kept.get(asset, Kept()), guaranteed.get(asset, 0), left) for asset in names),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
         paid_base_amount=money(totals.paid_base_minor),
@@ -106,7 +106,7 @@ def coverage(state: State, now: Position, scope: Literal["changed", "whole"], as
         customers_base_amount=money(exposure.customers_base_minor),
         hot_base_amount=money(exposure.hot_base_minor),
         hot_share_percent=None if share is None else printed(share, 2),
-        hot_wallets=_hot_wallets(state, scope, names, left[THEFT]),
+        hot_wallets=_hot_wallets(state, scope, names),
         drain_base_amount_per_minute=money(totals.drain_base_minor_per_minute),
         seconds_to_exhaustion=totals.seconds_to_exhaustion,
     )
@@ -130,7 +130,7 @@ def _layer(
     )
 
 
-def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) -> AssetCoverage:
+def _asset(state: State, asset: str, kept: Kept, guarantee_minor: int, left: dict[Cause, Headroom]) -> AssetCoverage:
     marks = state.marks
     sums, exposure = marks.sums.get(asset, UNMARKED), state.held.exposure.by_asset.get(asset, NOTHING)
     decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.newest.get(asset)
@@ -146,23 +146,23 @@ def _asset(state: State, asset: str, kept: Kept, left: dict[Cause, Headroom]) ->
         headroom_base_amount={cause: printed(room.of(asset), base_decimals) for cause, room in left.items()},
         customers=printed(exposure.customers_minor, decimals),
         customers_hot=printed(exposure.hot_minor, decimals),
-        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, kept), decimals),
+        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, guarantee_minor), decimals),
         price=None if price is None else price.text,
         price_standing=marks.price_standing(asset, state.clock.now_ms),
     )
 
 
-def _shortfall(marks: Marks, asset: str, exposure: AssetExposure, kept: Kept) -> int:
+def _shortfall(marks: Marks, asset: str, exposure: AssetExposure, guarantee_minor: int) -> int:
     """Money needs no guarantee of its own kind."""
-    return 0 if asset == marks.policy.base_currency else shortfall(exposure, kept)
+    return 0 if asset == marks.policy.base_currency else shortfall(exposure, guarantee_minor)
 
 
-def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[str], carries: Headroom) -> tuple[WalletAtRisk, ...]:
+def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[str]) -> tuple[WalletAtRisk, ...]:
     marks, held = state.marks, state.held
     if scope == "whole":
-        wallets = most_at_risk(marks, held.exposure, carries)
+        wallets = most_at_risk(marks, held.exposure)
     else:
-        wallets = [wallet for asset in assets for wallet in at_risk(marks, held.exposure, asset, carries, 1)]
+        wallets = [wallet for asset in assets for wallet in at_risk(marks, held.exposure, asset, 1)]
     base_decimals = marks.decimals(marks.policy.base_currency)
     return tuple(
         WalletAtRisk(
@@ -180,10 +180,9 @@ def _hot_wallets(state: State, scope: Literal["changed", "whole"], assets: list[
 def risk_figures(state: State) -> RiskFigures:
     """What is at risk in hot wallets, for gauges."""
     marks, exposure = state.marks, state.held.exposure
-    left = headrooms(marks)
-    wallets = most_at_risk(marks, exposure, left[THEFT])
+    wallets = most_at_risk(marks, exposure)
     return RiskFigures(
-        headroom_base_minor={cause: room.total() for cause, room in left.items()},
+        headroom_base_minor={cause: room.total() for cause, room in headrooms(marks).items()},
         customers_base_minor=exposure.customers_base_minor,
         hot_base_minor=exposure.hot_base_minor,
         largest_wallet_base_minor=max((wallet.base_minor for wallet in wallets), default=0),
@@ -254,9 +253,9 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
 
 def asset_figures(state: State) -> dict[str, AssetFigures]:
     """Every asset's sums, for gauges."""
-    marks, exposure, kept = state.marks, state.held.exposure.by_asset, kept_in_kind(state.marks)
+    marks, exposure, guaranteed = state.marks, state.held.exposure.by_asset, guarantees(state.marks)
     found = {}
-    for asset in sorted({*marks.sums, *exposure, *kept}):
+    for asset in sorted({*marks.sums, *exposure, *kept_in_kind(marks)}):
         sums, exposed = marks.sums.get(asset, UNMARKED), exposure.get(asset, NOTHING)
         found[asset] = AssetFigures(
             marks.decimals(asset),
@@ -266,7 +265,7 @@ def asset_figures(state: State) -> dict[str, AssetFigures]:
             sums.uncovered_base_minor,
             exposed.customers_minor,
             exposed.hot_minor,
-            _shortfall(marks, asset, exposed, kept.get(asset, Kept())),
+            _shortfall(marks, asset, exposed, guaranteed.get(asset, 0)),
             marks.price_standing(asset, state.clock.now_ms),
         )
     return found

@@ -13,9 +13,11 @@ from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
 from monitor.coverage import Position, coverage, mark_record, position
 from monitor.findings import Finding, Subject, rule_of
+from monitor.headroom import THEFT, headrooms, set_aside
 from monitor.incident_state import incident_record
+from monitor.incident_words import left
 from monitor.incidents import Standing
-from monitor.mark_state import Change, MarkState
+from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
 from monitor.scoring import Opinion
@@ -24,6 +26,8 @@ from monitor.state import State
 from monitor.withdrawals import RANK, Known
 
 REASONS_MAX = 16
+JUST_PAGED_MS = 60_000
+"""Within a minute of a page nobody has done more than open his screen, where everything else stands."""
 
 
 class FactRefusedError(Exception):
@@ -157,8 +161,8 @@ class Decisions:
         for other in joined.merged:
             self._move_marks(other.incident_id, incident_id)
             self.publish_incident(other.incident_id)
-        if subject is not None:
-            self._mark(subject, rule.cause, incident_id)
+        for loss in (*finding.beside, *(() if subject is None else (subject,))):
+            self._mark(loss, rule.cause, incident_id)
         if joined.opened or joined.merged:
             self.publish_incident(incident_id)
         if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):
@@ -237,10 +241,17 @@ class Decisions:
         due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
         if due is not None:
             self.publish_incident(incident_id)
-            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy))
+            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left()))
         if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
+
+    def _left(self) -> str:
+        """What is left of the reserve, for whoever is told of an incident now: nothing to say where nothing was set aside."""
+        marks, whole_minor = self.state.marks, set_aside(self.state.marks, THEFT)
+        if whole_minor == 0:
+            return ""
+        return left(headrooms(marks)[THEFT].total(), whole_minor, self.state.policy)
 
     def watch_clocks(self) -> None:
         """On a Tick: tell of every target of a clock sheet that was missed, once."""
@@ -249,7 +260,9 @@ class Decisions:
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
-            self.outbox.put("alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, late))
+            self.outbox.put(
+                "alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, first=late)
+            )
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
@@ -259,11 +272,17 @@ class Decisions:
             self._tell(mark.incident_id)
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
-        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did."""
+        """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did.
+
+        Whom a page of that incident has just woken isn't woken again: it says what was left, and he is looking.
+        """
         state = self.state
         state.totals.findings[rule] = state.totals.findings.get(rule, 0) + 1
         severity = rule_of(rule).severity
-        kind: Literal["page", "notice"] = "page" if severity == "critical" else "notice"
+        incident = state.incidents.by_id.get(incident_id or "")
+        paged_at_ms = None if incident is None else incident.last_paged_at_ms
+        woken = paged_at_ms is not None and state.clock.now_ms - paged_at_ms <= JUST_PAGED_MS
+        kind: Literal["page", "notice"] = "page" if severity == "critical" and not woken else "notice"
         state.incidents.counts.alerts[kind] += 1
         alert = Alert(
             decided_at_ms=state.clock.now_ms,
@@ -309,11 +328,26 @@ class Decisions:
         detail = f"{self.state.policy.budget.reviews_per_day} reviews a day are spent; the newest without one is withdrawal {withdrawal_id}"
         self.finding(Finding("review_budget_spent", detail, now_ms, ("budget:reviews",)))
 
-    def clear(self, mark_id: str) -> None:
-        """The loss didn't happen: give the mark back, if there is one of which nothing was compensated or came back."""
-        change = self.state.marks.clear(mark_id)
+    def unsent(self, mark_id: str, what: str, *, is_news: bool) -> None:
+        """What is marked never left. What is only suspected is given back; what people decided stands until they take it back, and they are told."""
+        state, now_ms = self.state, self.state.clock.now_ms
+        mark = state.marks.by_id[mark_id]
+        if mark.stage == "cleared":
+            return
+        change = state.marks.clear(mark_id) if mark.stage == "suspected" else None
         if isinstance(change, Change):
             self.changed(change)
+            return
+        if not is_news:
+            return
+        detail = f"Mark {mark_id} is {told(mark.stage)}, but {what}: clear it, or find out what else is wrong."
+        self.audit(Audit(decided_at_ms=now_ms, what="contradicted", subject_id=mark_id, detail=detail))
+        incident = state.incidents.by_id.get(mark.incident_id)
+        if incident is not None:
+            state.incidents.contradicted(incident, detail, now_ms)
+            self.publish_incident(mark.incident_id)
+            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
+            self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:
         """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""

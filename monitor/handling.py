@@ -53,9 +53,8 @@ class Handling:
             return incident
         if not assignee:
             return "an incident is assigned to somebody: no name is given"
-        incident.assignee = assignee
-        if incident.stage != "pending_closure":
-            incident.stage = "investigating"
+        self._parted(incident, "it was assigned meanwhile", now_ms)
+        incident.assignee, incident.stage = assignee, "investigating"
         self._taken(incident, now_ms)
         incident.handled(now_ms, "assigned", f"to {assignee}", actor)
         self._done(incident)
@@ -80,6 +79,7 @@ class Handling:
         sheet = told(incident.clock, name, at_ms, now_ms)
         if isinstance(sheet, str):
             return sheet
+        self._parted(incident, "its clock sheet was filled in meanwhile", now_ms)
         incident.clock = sheet
         incident.handled(now_ms, "clock_set", f"{name} at {at_ms}", actor)
         self._done(incident)
@@ -93,6 +93,7 @@ class Handling:
         known = _outcome(outcome)
         if known is None:
             return _no_outcome(outcome)
+        incident.stage_before = "acknowledged" if incident.stage == "new" else incident.stage  # who proposes it is on it
         incident.stage, incident.outcome = "pending_closure", known
         self._taken(incident, now_ms)
         incident.handled(now_ms, "closure_proposed", f"as {outcome}", actor)
@@ -100,12 +101,11 @@ class Handling:
         return None
 
     def withdraw_close(self, incident_id: str, why: str, now_ms: int, actor: str | None = None) -> str | None:
-        """A proposal to close it is taken back, or was not approved in time."""
+        """A proposal to close it is taken back, or was not approved in time: it is what it was before."""
         incident = self.find(incident_id, "pending_closure")
         if isinstance(incident, str):
             return incident
-        incident.stage, incident.outcome = "investigating", None
-        incident.handled(now_ms, "closure_withdrawn", why, actor)
+        incident.stays_open(now_ms, why, actor)
         self._done(incident)
         return None
 
@@ -118,7 +118,7 @@ class Handling:
         if known is None:
             return _no_outcome(outcome)
         self._taken(incident, now_ms)
-        incident.stage, incident.outcome, incident.closed_at_ms = "closed", known, now_ms
+        incident.stage, incident.stage_before, incident.outcome, incident.closed_at_ms = "closed", None, known, now_ms
         incident.handled(now_ms, "closed", f"as {outcome}", actor)
         self._done(incident)
         return None
@@ -133,6 +133,12 @@ class Handling:
         self.incidents.counts.reopened += 1
         self._done(incident)
         return None
+
+    @staticmethod
+    def _parted(incident: IncidentState, why: str, now_ms: int) -> None:
+        """Another decision parts the two who would close it: nobody can second what the first saw, so it doesn't wait for that."""
+        if incident.stage == "pending_closure":
+            incident.stays_open(now_ms, why)
 
     def _taken(self, incident: IncidentState, now_ms: int) -> None:
         """Who decides on it is on it."""

@@ -4,35 +4,38 @@ Pure figures in integers over the layers, prices and exposure; changes nothing. 
 `monitor.blast_radius`.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 import msgspec
 
 from monitor.contracts.base import Cause
 from monitor.exposure import AssetExposure, Exposure
+from monitor.layers import UNCOVERED, Terms
+from monitor.ledger import Part
 from monitor.marks import Marks
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 WALLETS_SHOWN = 8
 THEFT: Cause = "unauthorized_access"
 """What an emptied hot wallet is taken for."""
+NEW_EVENT = ""
+"""The incident of a loss that hasn't happened: no layer has anything for it yet."""
 NOTHING = AssetExposure()
 
 
 class Headroom(msgspec.Struct):
-    """What customers' losses of one cause could still draw on, in minor units: money (base currency), and by asset in kind with its value.
+    """What one further event of one cause could draw on for customers' losses, in the base currency: in money, and by asset in kind.
 
-    Limits of layers in total are in it; limits and deductibles of an event aren't.
-
-    Each layer in kind counts at the newest price, rounded up; without a price as nothing.
+    Of each layer what it can still carry, within its limit for one event, which is whole for a new one, less its deductible. An event as large as
+    what its layers can carry is paid at least so much. What is kept in kind counts at the newest price, rounded up; without a price as nothing.
     """
 
     money_minor: int = 0
-    kind_minor: dict[str, int] = {}
     kind_base_minor: dict[str, int] = {}
 
     def total(self) -> int:
-        """All of it in the base currency."""
+        """All of it."""
         return self.money_minor + sum(self.kind_base_minor.values())
 
     def of(self, asset: str) -> int:
@@ -40,27 +43,33 @@ class Headroom(msgspec.Struct):
         return self.money_minor + self.kind_base_minor.get(asset, 0)
 
 
+def for_one_event(terms: Terms, size_minor: int) -> int:
+    """What a layer of that size pays of one event, in its unit, if nothing of its limit and its deductible for the event is used yet."""
+    within = size_minor if terms.limit_per_event_minor is None else min(size_minor, terms.limit_per_event_minor)
+    return max(0, within - terms.deductible_minor)
+
+
 def headrooms(marks: Marks) -> dict[Cause, Headroom]:
     """The headroom for each cause, over the layers in the policy's order."""
     rooms: dict[Cause, Headroom] = {cause: Headroom() for cause in CAUSES}
     ledger, base = marks.ledger, marks.policy.base_currency
     for terms in ledger.order:
-        unit, left = terms.unit, ledger.room(terms)
+        unit, left = terms.unit, for_one_event(terms, ledger.room(terms))
         value = left if unit == base else marks.value(unit, left) or 0
         for cause in terms.causes:
             room = rooms[cause]
             if unit == base:
                 room.money_minor += left
             else:
-                room.kind_minor[unit] = room.kind_minor.get(unit, 0) + left
                 room.kind_base_minor[unit] = room.kind_base_minor.get(unit, 0) + value
     return rooms
 
 
 def set_aside(marks: Marks, cause: Cause) -> int:
-    """All that was set aside for a cause, with what marks have of it, in the base currency; valued as headroom is."""
+    """What the headroom for a cause would be if marks had nothing of the layers: they are as large as what they can carry and what marks have of them."""
     ledger = marks.ledger
-    sizes = ((terms.unit, ledger.room(terms) + ledger.layers[terms.layer_id].used_minor) for terms in ledger.order if cause in terms.causes)
+    its = (terms for terms in ledger.order if cause in terms.causes)
+    sizes = ((terms.unit, for_one_event(terms, ledger.room(terms) + ledger.layers[terms.layer_id].used_minor)) for terms in its)
     return sum(marks.value(unit, minor) or 0 for unit, minor in sizes)
 
 
@@ -83,9 +92,22 @@ def kept_in_kind(marks: Marks) -> dict[str, Kept]:
     return kept
 
 
-def shortfall(exposure: AssetExposure, kept: Kept) -> int:
-    """By how much of an asset customers have more in hot wallets than its guarantee, of which what is held for marks is still there."""
-    return max(0, exposure.hot_minor - kept.available_minor - kept.held_minor)
+def guarantees(marks: Marks) -> dict[str, int]:
+    """By asset, its guarantee in minor units: what the layers of that kind have available, and hold for marks, which is still there.
+
+    A liability reserve or an insurance in the same asset is none: the rule wants assets of the exchange's own, kept for just this.
+    """
+    found: dict[str, int] = {}
+    for terms in marks.ledger.order:
+        if terms.kind == "guarantee" and not terms.on_claim:
+            state = marks.ledger.layers[terms.layer_id]
+            found[terms.unit] = found.get(terms.unit, 0) + state.available_minor + state.held_minor
+    return found
+
+
+def shortfall(exposure: AssetExposure, guarantee_minor: int) -> int:
+    """By how much of an asset customers have more in hot wallets than its guarantee."""
+    return max(0, exposure.hot_minor - guarantee_minor)
 
 
 class WalletAtRisk(NamedTuple):
@@ -98,21 +120,25 @@ class WalletAtRisk(NamedTuple):
     uncovered_base_minor: int
 
 
-def at_risk(marks: Marks, exposure: Exposure, asset: str, carries: Headroom, at_most: int = WALLETS_SHOWN) -> list[WalletAtRisk]:
-    """The largest hot wallets of one asset, the largest first; none while it has no price."""
+def uncarried(parts: Iterable[Part]) -> int:
+    """The value of what no layer carries, of parts that the ledger plans."""
+    return sum(part.base_minor or 0 for part in parts if part.layer_id == UNCOVERED)
+
+
+def at_risk(marks: Marks, exposure: Exposure, asset: str, at_most: int = WALLETS_SHOWN) -> list[WalletAtRisk]:
+    """The largest hot wallets of one asset, the largest first, each as one further event that the ledger would allocate; none while it has no price."""
     wallets = []
     for wallet_id, amount_minor in exposure.by_asset.get(asset, NOTHING).largest()[:at_most]:
         base_minor = marks.value(asset, amount_minor)
         if base_minor is not None:
-            in_kind = min(amount_minor, carries.kind_minor.get(asset, 0))
-            rest = marks.value(asset, amount_minor - in_kind) or 0
-            wallets.append(WalletAtRisk(wallet_id, asset, amount_minor, base_minor, max(0, rest - carries.money_minor)))
+            parts = marks.ledger.plan(asset, amount_minor, base_minor, THEFT, "customer", NEW_EVENT)
+            wallets.append(WalletAtRisk(wallet_id, asset, amount_minor, base_minor, uncarried(parts)))
     return wallets
 
 
-def most_at_risk(marks: Marks, exposure: Exposure, carries: Headroom) -> list[WalletAtRisk]:
+def most_at_risk(marks: Marks, exposure: Exposure) -> list[WalletAtRisk]:
     """The largest hot wallets of all assets by value; equal ones by name."""
-    wallets = [wallet for asset in exposure.by_asset for wallet in at_risk(marks, exposure, asset, carries)]
+    wallets = [wallet for asset in exposure.by_asset for wallet in at_risk(marks, exposure, asset)]
     return sorted(wallets, key=lambda wallet: (-wallet.base_minor, wallet.wallet_id, wallet.asset))[:WALLETS_SHOWN]
 
 

@@ -23,13 +23,16 @@ TIMELINE_FIRST = 20
 """How it began is never dropped; of the rest the newest stay."""
 What = Literal[
     "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-    "closure_proposed", "closure_withdrawn", "closed",
+    "closure_proposed", "closure_withdrawn", "closed", "contradicted",
 ]  # fmt: skip
 PLACES = ("wallet", "provider", "address")
 
 
 class IncidentState(msgspec.Struct):
-    """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units."""
+    """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
+
+    `stage_before` is what it goes back to if a closing that was proposed comes to nothing.
+    """
 
     incident_id: str
     ordinal: int
@@ -41,6 +44,7 @@ class IncidentState(msgspec.Struct):
     last_event_at_ms: int
     last_finding_at_ms: int
     stage: Stage = "new"
+    stage_before: Stage | None = None
     outcome: Outcome | None = None
     assignee: str | None = None
     closed_at_ms: int | None = None
@@ -64,6 +68,7 @@ class IncidentState(msgspec.Struct):
     uncovered_base_minor: int = 0
     paged_base_minor: int = -1
     paged_certain: bool = False
+    last_paged_at_ms: int | None = None
     alerts: int = 0
     severe: bool = False
     certain: bool = False
@@ -94,6 +99,11 @@ class IncidentState(msgspec.Struct):
         """A line that changes how it is handled: who decided on an earlier version must look again."""
         self.happened(at_ms, what, detail, actor)
         self.handled_version = self.version + 1
+
+    def stays_open(self, at_ms: int, why: str, actor: str | None = None) -> None:
+        """A closing that was proposed comes to nothing: it is what it was before, and who proposed it must look again."""
+        self.stage, self.stage_before, self.outcome = self.stage_before or "investigating", None, None
+        self.handled(at_ms, "closure_withdrawn", why, actor)
 
     def trim(self) -> None:
         """Keep the timeline bounded."""

@@ -44,6 +44,8 @@ class Facts(NamedTuple):
     unpriced: int
     places: Mapping[str, list[str]]
     last_finding_at_ms: int
+    reserve: str = ""
+    """What is left of the reserve, as a sentence, for whom it is to be told."""
 
 
 def grouped(amount_minor: int, decimals: int) -> str:
@@ -77,6 +79,8 @@ def _sentences(told: Facts, now_ms: int, policy: Policy) -> Iterator[str]:
     yield "It still goes on." if quiet_ms <= GOING_ON_MS else f"Nothing new for {quiet_ms // 60_000:,} min."
     if told.marked_minor:
         yield _cover(told, policy)
+    if told.reserve:
+        yield told.reserve
     if told.certain or rule_of(told.rule).statistical:
         yield "A fixed rule is broken." if told.certain else "Detectors say so, nothing is proven."
     yield f"Next: {NEXT_OF_RULES.get(told.rule) or NEXT[told.cause]}."
@@ -97,6 +101,13 @@ def _places(told: Facts) -> str:
 def _about(told: Facts) -> str:
     places = [f"{kind} {', '.join(names)}" for kind, names in told.places.items() if names]
     return f"; it is about {', '.join(places)}" if places else ""
+
+
+def left(left_minor: int, whole_minor: int, policy: Policy) -> str:
+    """What is left for one further event, of what the first could draw on (not nothing): a sentence."""
+    base, decimals = policy.base_currency, policy.assets[policy.base_currency].decimals
+    told, whole = grouped(left_minor, decimals), grouped(whole_minor, decimals)
+    return f"Left for one further event of unauthorized access: {told} {base} of {whole} {base}, {left_minor * 100 // whole_minor} %."
 
 
 def _cover(told: Facts, policy: Policy) -> str:

@@ -12,7 +12,7 @@ from monitor.clock_sheet import begun, joined
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import Finding, is_ambient, rule_of, ties
+from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
 from monitor.incident_words import summary, title
@@ -22,7 +22,7 @@ from monitor.policy import Limits, Policy
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
 
-Why = Literal["opened", "escalated", "reopened", "clock_missed"]
+Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted"]
 
 
 class Counts(msgspec.Struct):
@@ -172,7 +172,7 @@ class Incidents:
         incident.last_finding_at_ms = max(incident.last_finding_at_ms, other.last_finding_at_ms)
         stage = max(incident.stage, other.stage, key=HANDLING.index)
         incident.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
-        incident.outcome = other.outcome = None
+        incident.stage_before = other.stage_before = incident.outcome = other.outcome = None
         incident.assignee = incident.assignee or other.assignee
         incident.follows = incident.follows or other.follows
         incident.findings += other.findings
@@ -186,6 +186,7 @@ class Incidents:
         incident.missed += [target for target in other.missed if target not in incident.missed]
         incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
         incident.paged_certain |= other.paged_certain
+        incident.last_paged_at_ms = max((at_ms for at_ms in (incident.last_paged_at_ms, other.last_paged_at_ms) if at_ms is not None), default=None)
         incident.alerts += other.alerts
         incident.severe |= other.severe
         incident.certain |= other.certain
@@ -211,9 +212,12 @@ class Incidents:
         if rule.severity == "critical" and not rule.statistical and not incident.certain:
             incident.severe = incident.certain = True
             self.clocked(incident)
-        subject = finding.subject
-        if subject is None:
-            return
+        if finding.subject is not None:
+            self._name(incident, finding.subject, names_max)
+        for subject in finding.beside:
+            self._name(incident, subject, names_max)
+
+    def _name(self, incident: IncidentState, subject: Subject, names_max: int) -> None:
         for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
             if name is not None and name not in names and self.names < names_max:
                 names[name] = None
@@ -286,6 +290,7 @@ class Incidents:
         return None
 
     def _paged(self, incident: IncidentState, now_ms: int) -> None:
+        incident.last_paged_at_ms = now_ms
         if incident.clock.paged_at_ms is None:
             incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=now_ms)
         self.clocked(incident)
@@ -298,9 +303,9 @@ class Incidents:
             incident.happened(now_ms, "escalated" if why == "escalated" else "paged", f"page {incident.alerts}")
         return kind, why
 
-    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, missed: str = "") -> Alert:
-        """The record that tells somebody of an incident; `missed` says first what of its clock sheet is."""
-        told = facts(incident)
+    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
+        """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
+        told = facts(incident)._replace(reserve=reserve)
         return Alert(
             decided_at_ms=now_ms,
             alert_id=f"{incident.incident_id}/{incident.alerts}",
@@ -309,9 +314,19 @@ class Incidents:
             why=why,
             severity=incident.severity,
             title=title(told, policy),
-            summary=missed + summary(told, now_ms, policy),
+            summary=first + summary(told, now_ms, policy),
             policy_version=policy.version,
         )
+
+    def contradicted(self, incident: IncidentState, detail: str, now_ms: int) -> None:
+        """A fact speaks against what people decided about it: a notice, and whoever is about to decide must look again."""
+        if incident.stage == "pending_closure":
+            incident.stays_open(now_ms, "a loss of it is contradicted")
+        incident.handled(now_ms, "contradicted", detail)
+        incident.alerts += 1
+        self.counts.alerts["notice"] += 1
+        self.dirty[incident.incident_id] = None
+        self.clocked(incident)
 
     def clocked(self, incident: IncidentState) -> None:
         """Its clock sheet, marks or stage changed: know when its next target is missed."""

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.contracts.base import Cause
 from monitor.money import parse_amount
-from monitor.policy import Asset, Layer, Policy
+from monitor.policy import Asset, Layer, LayerKind, Policy
 
 UNCOVERED = "uncovered"
 """The built-in last layer: in the base currency, drawn on claim without limit."""
@@ -20,6 +20,7 @@ class Terms(msgspec.Struct, frozen=True):
 
     layer_id: str
     unit: str
+    kind: LayerKind
     causes: tuple[Cause, ...]
     customers_only: bool
     on_claim: bool
@@ -39,7 +40,7 @@ def _terms(layer: Layer, decimals: int) -> Terms:
         return amount if isinstance(amount, int) else None
 
     return Terms(
-        layer.layer_id, layer.unit, layer.causes, layer.customers_only, layer.drawn == "on_claim",
+        layer.layer_id, layer.unit, layer.kind, layer.causes, layer.customers_only, layer.drawn == "on_claim",
         minor(layer.limit_per_event), minor(layer.limit_total), minor(layer.deductible) or 0,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from monitor.coverage import Position
 from monitor.decisions import Decisions, Moved
-from monitor.headroom import THEFT, Kept, hundredths_of_percent, kept_in_kind, set_aside, shortfall
+from monitor.headroom import THEFT, guarantees, hundredths_of_percent, set_aside, shortfall
 from monitor.money import print_amount
 from monitor.state import State
 
@@ -59,7 +59,7 @@ class LevelRules:
         return f"{print_amount(minor, self.state.marks.decimals(base))} {base}"
 
     def _reserve(self, position: Position) -> Iterator[Crossing]:
-        """What is left of the reserve for unauthorized access, and how long that lasts."""
+        """What is left of the reserve for one further event of unauthorized access, of what one could draw on at first; and how long the reserve lasts."""
         state, marks, levels = self.state, self.state.marks, self.state.policy.coverage_levels
         total, whole, band = position.headrooms[THEFT].total(), set_aside(marks, THEFT), 100 + levels.hysteresis_percent
         if whole > 0 or "headroom" in state.levels.told:
@@ -70,7 +70,7 @@ class LevelRules:
             )  # fmt: skip
             if level is not None:
                 rule = "reserve_nearly_used_up" if level == min(levels.headroom_percent) else "headroom_low"
-                detail = f"less than {level} % is left for unauthorized access: {self._base(total)} of {self._base(whole)}"
+                detail = f"less than {level} % is left for one further event of unauthorized access: {self._base(total)} of {self._base(whole)}"
                 yield Crossing(rule, "headroom", detail)
         now = position.figures
         seconds = now.seconds_to_exhaustion
@@ -102,20 +102,19 @@ class LevelRules:
             yield Crossing("hot_share_high", "hot share", detail)
 
     def _guarantee(self) -> Iterator[Crossing]:
-        """Same kind and quantity: each asset beside the layers kept in it. All assets that fall short with one Tick are one alert."""
+        """Same kind and quantity: each asset beside its guarantee. All assets that fall short with one Tick are one alert."""
         state = self.state
-        levels, marks, kept = state.policy.coverage_levels, state.marks, kept_in_kind(state.marks)
+        levels, marks, guaranteed = state.policy.coverage_levels, state.marks, guarantees(state.marks)
         band = 100 - levels.hysteresis_percent
         short = []
         for asset, exposure in sorted(state.held.exposure.by_asset.items()):
-            have = kept.get(asset, Kept())
-            guarantee_minor, hot_minor = have.available_minor + have.held_minor, exposure.hot_minor
+            guarantee_minor, hot_minor = guaranteed.get(asset, 0), exposure.hot_minor
             is_judged = levels.guarantee and asset != state.policy.base_currency
             crossed, over = hot_minor > guarantee_minor, hot_minor * 100 <= guarantee_minor * band
             told = state.levels.one(f"guarantee {asset}", crossed=crossed and is_judged, over=over or not is_judged)
             if told:
                 decimals = marks.decimals(asset)
-                missing, hot = print_amount(shortfall(exposure, have), decimals), print_amount(hot_minor, decimals)
+                missing, hot = print_amount(shortfall(exposure, guarantee_minor), decimals), print_amount(hot_minor, decimals)
                 short.append(f"{missing} {asset} ({hot} hot, {print_amount(guarantee_minor, decimals)} set aside)")
         if short:
             yield Crossing("guarantee_short", "guarantee", "missing of the same kind and quantity: " + ", ".join(short))

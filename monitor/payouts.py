@@ -36,6 +36,9 @@ NEVER_REQUESTED_MAX = 1_024
 """Withdrawals whose request was never seen are remembered beyond the limit up to here, until a block's end evicts: it must not grow without one."""
 
 
+ENDS = {"failed": "failed", "cancelled": "was cancelled"}
+
+
 class Payouts:
     """The handlers of steps and outflows, bound to one state."""
 
@@ -89,11 +92,15 @@ class Payouts:
             self.explain_waiting(withdrawal_id)
 
     def _ended(self, withdrawal_id: str, known: Known, *, stood: bool) -> None:
-        """It failed or was cancelled. What hasn't left is no loss, and takes nothing from the account's holding."""
+        """It failed or was cancelled. What hasn't left is no loss, and takes nothing from the account's holding. People are told of it once."""
         if stood:
             self.requests.given_up(known)
-        if not known.left:
-            self.decisions.clear(f"withdrawal:{withdrawal_id}")
+        if known.left:
+            return
+        marks = self.state.marks
+        for mark_id in marks.of_withdrawal(withdrawal_id):
+            if mark_id.startswith("withdrawal:"):  # an outflow that names it left all the same
+                self.decisions.unsent(mark_id, f"withdrawal {withdrawal_id} {ENDS[known.status]} before it left", is_news=stood)
 
     def _sequence(self, event: Withdrawal, known: Known) -> Known:
         """Check how the step follows those before it, and the wallet that it is sent from."""

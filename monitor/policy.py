@@ -191,7 +191,11 @@ class CoverageLevels(msgspec.Struct, frozen=True):
     """When coverage is told to people: one alert for each level that is crossed. The order of a list doesn't matter."""
 
     headroom_percent: Annotated[
-        Percents, Meta(max_length=8, description="What is left for unauthorized access, of all that was set aside for it. The lowest pages.")
+        Percents,
+        Meta(
+            max_length=8,
+            description="What is left for one further event of unauthorized access, of all that was set aside for one. The lowest pages.",
+        ),
     ] = (50, 25, 10)
     exhaustion_minutes: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=100_000)], ...], Meta(max_length=8, description="How long the reserve lasts at the present drain.")
@@ -201,7 +205,9 @@ class CoverageLevels(msgspec.Struct, frozen=True):
     ] = (5,)
     guarantee: Annotated[
         bool,
-        Meta(description="Tell of an asset of which customers have more in hot wallets than the layers kept in it have (same kind and quantity)."),
+        Meta(
+            description="Tell of an asset of which customers have more in hot wallets than its layers of kind guarantee have (same kind and quantity)."
+        ),
     ] = True
     hysteresis_percent: Annotated[
         int, Meta(ge=0, le=50, description="So much better than a level, as a part of it, things must be before crossing it is told again.")

@@ -20,7 +20,7 @@ from monitor.policy import Policy
 from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.refusals import RefusedError
-from streams.summary import grouped
+from streams.words import grouped, spaced
 
 BOM = "\ufeff"
 """Spreadsheets take a CSV file for UTF-8 only if it begins with this."""
@@ -52,9 +52,31 @@ class Made(NamedTuple):
         return self.status == "DRAFT"
 
     @property
+    def lacks(self) -> str:
+        """What makes it a draft; "" if nothing does."""
+        if not self.draft:
+            return ""
+        return "not signed by two persons" if len(self.sign_offs) < PERSONS else "marks are only suspected"
+
+    @property
+    def warning(self) -> str:
+        """What of it nobody gets, for every page; "" where all is somebody's."""
+        return unattributed(self.statement)
+
+    @property
     def sha256(self) -> str:
         """What is signed."""
         return sha256(self.content).hexdigest()
+
+
+def unattributed(statement: Statement) -> str:
+    """What of the loss nobody gets; "" where all is somebody's."""
+    if not statement.not_attributed:
+        return ""
+    totals, base = statement.totals, statement.base_currency
+    units = ", ".join(f"{grouped(total.not_attributed)} {total.asset}" for total in statement.assets if total.not_attributed != "0")
+    worth = f"{grouped(totals.not_attributed_base_amount)} of {grouped(totals.base_amount)} {base}"
+    return f"NOT ATTRIBUTED: {units}, {worth}, can't be said whose it is: nobody is paid for it."
 
 
 def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> Made:
@@ -76,15 +98,11 @@ class _Signable(msgspec.Struct):
     statement: msgspec.Raw
 
 
-class _Named(msgspec.Struct):
-    incident_id: str
-
-
-def signable(path: Path) -> tuple[str, str]:
-    """Incident and SHA-256 of the statement in a compensation file. Raises RefusedError if it is none, or was changed."""
+def signable(path: Path) -> tuple[Statement, str]:
+    """The statement in a compensation file, and its SHA-256. Raises RefusedError if it is none, or was changed."""
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_Signable)
-        incident_id = msgspec.json.decode(file.statement, type=_Named).incident_id
+        statement = msgspec.json.decode(file.statement, type=Statement)
     except OSError as error:
         raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -92,7 +110,7 @@ def signable(path: Path) -> tuple[str, str]:
     digest = sha256(bytes(file.statement)).hexdigest()
     if digest != file.statement_sha256:
         raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
-    return incident_id, digest
+    return statement, digest
 
 
 def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:
@@ -205,7 +223,8 @@ def summary(file: Made) -> Page:
         columns = ("group", "quantity", base, "reason")
         sections.append(Section("What can't be attributed", tables=[Table(columns, rows, columns[1:3])]))
     sections += [_lines(file), _checked(file)]
-    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft)
+    about = f"Incident {statement.incident_id}, {file.status}, journal offset {statement.last_offset:,}, statement {file.sha256}"
+    return Page(f"Compensation for incident {statement.incident_id}", about, sections, file.lacks, file.warning)
 
 
 def _assets(file: Made) -> Section:
@@ -248,7 +267,13 @@ def _groups(file: Made) -> Section:
             ),
             *more,
         ],
-        tables=[Table(columns, rows, columns[1:5]), Table(layers, paid, layers[3:])],
+        points=[
+            f"{group.group_id}: {group.holders or 0:,} customer(s) whose holdings are told held {grouped(group.held or '0')} {group.asset} together. If others "
+            "held it too, these get more than their part, up to all that they held, and the others nothing: tell holdings for all"
+            for group in statement.groups[:LINES_SHOWN_MAX]
+            if group.way == "holdings"
+        ],
+        tables=[Table(columns, rows, columns[1:5], "Groups of the loss"), Table(layers, paid, layers[3:], "Layers that carry each")],
     )
 
 
@@ -256,7 +281,7 @@ def _lines(file: Made) -> Section:
     statement = file.statement
     largest = sorted(statement.lines, key=lambda line: (-int(line.base_amount.replace(".", "")), line.account_id or "", line.group_id))
     shown = [
-        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), line.cause)
+        (line.account_id or "the exchange itself", line.asset, grouped(line.quantity), grouped(line.base_amount), spaced(line.cause))
         for line in largest[:LINES_SHOWN_MAX]
     ]
     what = f"{len(statement.lines):,} line(s), all of them in compensation.csv and compensation.json; the largest {len(shown)}:"
@@ -278,7 +303,8 @@ def _checked(file: Made) -> Section:
             f"{PERSONS} persons of the policy who may decide that something is compensated must sign"
             + ("; until then every page says DRAFT" if file.draft else ""),
             *(
-                f"Price of {price.asset}: {price.price}" + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
+                f"Price of {price.asset}: {grouped(price.price)} {statement.base_currency}"
+                + (f", the mean of {price.prices:,} recorded prices" if price.prices else ", decided")
                 for price in statement.prices
             ),
         ],

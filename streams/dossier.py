@@ -13,10 +13,8 @@ import msgspec
 from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
 from monitor.engine import Engine, OutputRecord
 from monitor.version import ENGINE_VERSION
-from streams.journal_file import is_journal_file
 from streams.refusals import RefusedError
-from streams.replay import FileJournal, KeptJournal, Progress, ReplayFailedError, fold_file
-from streams.replay_lines import ReplayLines
+from streams.replay import Progress, ReplayFailedError, fold_file, journal_of, left_out
 from streams.settings import Settings
 
 DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"')
@@ -107,11 +105,12 @@ class Dossier:
 
 
 class Folded(NamedTuple):
-    """A folded journal: the dossier, the engine as it stands after the last entry, and the entries to read again."""
+    """A folded journal: the dossier, the engine as it stands after the last entry, the entries to read again, and what of a file was left out."""
 
     dossier: Dossier
     engine: Engine
     entries: Entries
+    left_out: str | None = None
 
     @property
     def engine_version(self) -> str:
@@ -136,8 +135,7 @@ def fold_journal(path: Path, settings: Settings, progress: Progress | None = Non
         return dossiers[-1].take
 
     try:
-        fold, _ = fold_file(path, settings, hearers=hearer, progress=progress)
+        fold, read = fold_file(path, settings, hearers=hearer, progress=progress)
     except ReplayFailedError as error:
         raise RefusedError(f"{error} (withdrawal-monitor replay says more)") from error
-    kept = is_journal_file(path)
-    return Folded(dossiers[-1], fold.engine, lambda: enumerate(KeptJournal(path) if kept else FileJournal(ReplayLines(path), settings)))
+    return Folded(dossiers[-1], fold.engine, lambda: enumerate(journal_of(path, settings)), left_out(read, path))

@@ -189,7 +189,7 @@ def _risk(g: Gauges) -> list[Row]:
         return _one(None if minor is None else minor / unit)
 
     return [
-        ("coverage_headroom_base", "What a customers' loss could still draw on, by cause, in the base currency.", ["cause"], room),
+        ("coverage_headroom_base", "What one further event of customers' losses could draw on, by cause, in the base currency.", ["cause"], room),
         ("customers_base", "Customers' assets in all wallets, in the base currency.", [], base(risk and risk.customers_base_minor)),
         ("customers_hot_base", "Customers' assets in hot wallets, in the base currency.", [], base(risk and risk.hot_base_minor)),
         ("customers_hot_share", "The hot part of customers' assets by value, from 0 to 1.", [], _one(hot)),

@@ -202,6 +202,22 @@ def replay_file(
     return fold.replayed(journal.bad_lines, journal.bad_lines_count)
 
 
+def journal_of(path: Path, settings: Settings, progress: Progress | None = None) -> FileJournal | KeptJournal:
+    """What a file holds as a journal: entries that were kept, or those that its input records make under the settings' policy.
+
+    Raises FileRefusedError if it can't be read.
+    """
+    return KeptJournal(path, progress) if is_journal_file(path) else FileJournal(ReplayLines(path), settings, progress)
+
+
+def left_out(journal: FileJournal | KeptJournal, path: Path) -> str | None:
+    """What of the file the journal doesn't have, as a sentence; None if nothing was left out."""
+    if not journal.bad_lines_count:
+        return None
+    first = journal.bad_lines[0]
+    return f"{journal.bad_lines_count:,} line(s) of {path} are no records and are left out; line {first.line}: {first.reason}."
+
+
 def fold_file(
     path: Path,
     settings: Settings,
@@ -222,11 +238,10 @@ def fold_file(
     OSError
         An output file can't be written.
     """
-    kept = is_journal_file(path)
     quarantined: dict[int, Scope] = {}
     careful_until = 0
     for _ in range(FAILURES_MAX):
-        journal = KeptJournal(path, progress) if kept else FileJournal(ReplayLines(path), settings, progress)
+        journal = journal_of(path, settings, progress)
         fold = Fold(quarantined, careful_until, hearers())
         with output_files(out) as files:
             if fold.run(iter(journal), files, batch_entries):

@@ -149,12 +149,16 @@ class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
     held: Annotated[Amount, Meta(description="What those layers hold for marks.")]
     paid: Annotated[Amount, Meta(description="What those layers have paid.")]
     headroom_base_amount: Annotated[
-        dict[str, Amount], Meta(description="By cause: what a customers' loss of this asset could draw on, money and this asset in kind.")
+        dict[str, Amount],
+        Meta(description="By cause: what one further event could draw on for customers' losses of this asset, money and this asset in kind."),
     ]
     customers: Annotated[Amount, Meta(description="Customers', in hot and cold wallets, by their balances.")]
     customers_hot: Annotated[Amount, Meta(description="Customers', in hot wallets.")]
     guarantee_shortfall: Annotated[
-        Amount, Meta(description="Same kind and quantity: what customers have more of it in hot wallets than its layers have available and held.")
+        Amount,
+        Meta(
+            description="Same kind and quantity: what customers have more of it in hot wallets than its layers of kind guarantee have available and held."
+        ),
     ]
     price: Annotated[Amount | None, Meta(description="The newest price that counts.")]
     price_standing: Annotated[
@@ -167,7 +171,7 @@ class AssetCoverage(msgspec.Struct, frozen=True, gc=False):
 
 
 class WalletAtRisk(msgspec.Struct, frozen=True, gc=False):
-    """If this hot wallet of customers' were emptied now."""
+    """If this hot wallet of customers' were emptied now, as one further event."""
 
     wallet_id: Id
     provider_id: Id | None
@@ -184,7 +188,9 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
     base_currency: Id
     layers: tuple[LayerCoverage, ...]
     assets: tuple[AssetCoverage, ...]
-    available_base_amount: Amount
+    available_base_amount: Annotated[
+        Amount, Meta(description="What the policy's layers can still carry in all, whatever the cause and however many events.")
+    ]
     held_base_amount: Amount
     paid_base_amount: Amount
     marked_base_amount: Amount
@@ -194,7 +200,13 @@ class Coverage(Output, frozen=True, kw_only=True, gc=False):
         bool,
         Meta(description="Something is marked and nothing is available. What becomes available carries what stands uncovered, the oldest first."),
     ]
-    headroom_base_amount: Annotated[dict[str, Amount], Meta(description="By cause: what a customers' loss could still draw on, all assets in kind.")]
+    headroom_base_amount: Annotated[
+        dict[str, Amount],
+        Meta(
+            description="By cause: what one further event, a new incident, could draw on for customers' losses: of each layer what it can still carry, "
+            "within its limit for one event, less its deductible; all assets in kind. What all events together could draw on is available_base_amount."
+        ),
+    ]
     customers_base_amount: Annotated[
         Amount, Meta(description="Customers' assets in hot and cold wallets, by their balances; what has no price isn't in.")
     ]
@@ -238,7 +250,7 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
     at_ms: TimeMs
     what: Literal[
         "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-        "closure_proposed", "closure_withdrawn", "closed",
+        "closure_proposed", "closure_withdrawn", "closed", "contradicted",
     ]  # fmt: skip
     detail: str
     actor: Annotated[Id | None, Meta(description="Who decided it; none where the monitor did.")] = None
@@ -283,14 +295,14 @@ class Incident(Output, frozen=True, kw_only=True, gc=False):
 class Alert(Output, frozen=True, kw_only=True, gc=False):
     """A human is to be woken (page) or told (notice).
 
-    One page per incident and escalation; one alert per missed time of its clock sheet, and per level of coverage
-    that is crossed (with the incident whose mark crossed it, if one did).
+    One page per incident and escalation; one alert per missed time of its clock sheet, per fact that contradicts a loss that people confirmed, and
+    per level of coverage that is crossed (with the incident whose mark crossed it, if one did).
     """
 
     alert_id: Id
     incident_id: Id | None
     kind: Literal["page", "notice"]
-    why: Literal["opened", "escalated", "reopened", "clock_missed", "level_crossed"]
+    why: Literal["opened", "escalated", "reopened", "clock_missed", "contradicted", "level_crossed"]
     severity: Severity
     title: str
     summary: str
@@ -300,7 +312,7 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 AuditKind = Literal[
     "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
     "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "policy-proposed",
-    "policy-changed", "head", "price-jumped",
+    "policy-changed", "head", "price-jumped", "contradicted",
 ]  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def attack(size: Size, results: Results) -> None:
         results.sample("freezing the state after it", "seconds", outcome["freeze_seconds"], detail=True)
         pages = {kind: count for kind, count in outcome["alerts"].items() if kind.startswith("page")}
         told = ", ".join(f"{count} {kind}" for kind, count in pages.items())
-        # The reserve's lowest level pages by itself, once: it is about the reserve, whoever used it up.
+        # The reserve's lowest level pages by itself, once, unless a page of the incident came within the minute before.
         woken = pages.get("page opened") == 1 and pages.get("page escalated", 0) <= ESCALATIONS_MAX and pages.get("page level_crossed", 0) <= 1
         woken = woken and pages.keys() <= {"page opened", "page escalated", "page level_crossed"}
         one = outcome["marked_incidents"] == 1 and outcome["withdrawals"] == outcome["holds"]

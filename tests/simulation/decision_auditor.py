@@ -13,6 +13,7 @@ from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, numbe
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
+ENDED = ("failed", "cancelled")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
 TELLING = ("acknowledge", "assign", "note", "set_clock")
@@ -31,7 +32,7 @@ BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
 }  # fmt: skip
 """What a decision may change in the marks that it is about: facts, and stages."""
-BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared"), ("confirmed", "cleared")}
+BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared")}
 FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
 """Entries that can make or refute a finding."""
 LEFT_BY = {
@@ -66,6 +67,11 @@ class Waiting(NamedTuple):
     told: bool = False
 
 
+def is_settled(mark: Record) -> bool:
+    """Whether something of it came back or was compensated."""
+    return bool(number(mark["recovered_amount"]) + number(mark["compensated_amount"]))
+
+
 def content(value: dict[str, Any]) -> tuple[Any, ...]:
     """What two must agree on."""
     return tuple(value.get(field) for field in ("subject", "subject_id", "command", "amount", "argument", "time_ms"))
@@ -85,6 +91,8 @@ class DecisionAuditor:
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
         self.snoozed: dict[str, int] = {}
+        self.ended: dict[str, str] = {}
+        self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
 
     # ---- what is known of a subject
@@ -154,9 +162,40 @@ class DecisionAuditor:
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
+        self.contradictions(told, records)
+        for name in self.pending:
+            since = self.incidents[name]["handled_version"]
+            closes = [each for key, each in self.waiting.items() if key[:3] == ("incident", name, "close")]
+            assert any(each.version >= since and not each.told for each in closes), "it waits to be closed by a second person, and none can"
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
+
+    def contradictions(self, told: Told, records: list[Record]) -> None:
+        """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
+        said = [record["subject_id"] for record in records if record["what" if "what" in record else "topic"] == "contradicted"]
+        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "contradicted"]
+        assert [alert["kind"] for alert in alerts] == ["notice"] * len(said)
+        for alert, name in zip(alerts, said, strict=True):
+            assert alert["incident_id"] == self.marks[name]["incident_id"]
+            assert alert["summary"].startswith(f"Mark {name} is ")
+            assert "contradicted" in [line["what"] for line in self.incidents[alert["incident_id"]]["timeline"]]
+        if told.topic != "withdrawals" or not told.fresh:
+            assert not said
+            return
+        name, status = told.value["withdrawal_id"], told.value["status"]
+        before = self.ended.get(name, "")
+        if status != "requested" and before != "cancelled":
+            self.ended[name] = status
+        verdict = self.verdicts.get(name, {"verdict": "CLEAR"})
+        if status not in ENDED or verdict["verdict"] != "HOLD":  # of what isn't held nothing published says whether it left
+            assert status in ENDED or not said
+            return
+        its = [self.marks[each] for each in sorted(self.of_withdrawal.get(name, ())) if each.startswith("withdrawal:")]
+        certain = [mark["mark_id"] for mark in its if mark["state"] not in ("suspected", "cleared") or is_settled(mark)]
+        assert said == ([] if verdict["too_late"] or before in ENDED else certain)
+        assert verdict["too_late"] or not [mark for mark in its if mark["state"] == "suspected" and not is_settled(mark)], "it never left"
+        self.told["contradicted"] += len(said)
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -323,8 +362,11 @@ class DecisionAuditor:
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"
+        if stage == "pending_closure" != known["state"]:
+            self.pending[name] = "acknowledged" if known["state"] == "new" else known["state"]
         if stage == known["state"]:
             return
+        before = self.pending.pop(name, None) if known["state"] == "pending_closure" else None
         self.told[f"{known['state']} to {stage}"] += 1
         last = incident["timeline"][-1]["what"]
         by = {
@@ -336,8 +378,12 @@ class DecisionAuditor:
         elif stage == "new":
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
-        elif stage == "investigating" and known["state"] == "pending_closure" and last == "closure_withdrawn":
-            assert told.topic in {"feedback", "tick"}
+        elif before is not None and stage != "closed" and not absorbs:
+            by_whom = {"assigned": "decided assign", "clock_set": "decided set_clock", "contradicted": "withdrawals", "closure_withdrawn": "tick"}
+            assert by_whom[last] == (" ".join(command) if command else told.topic), f"no longer to be closed by {command} {told.topic}"
+            assert "closure_withdrawn" in [line["what"] for line in incident["timeline"][-2:]]
+            assert stage == ("investigating" if last == "assigned" else before), "it went back to another state"
+            self.told[f"{last}: stays open"] += 1
         else:
             assert command in by[stage] or (absorbs and stage in OPEN[:3]), f"{known['state']} became {stage} by {command}"
         if stage == "closed" and outcome is not None and "close" in self.two_for:

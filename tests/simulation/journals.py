@@ -20,7 +20,7 @@ def policy(**changes: object) -> Policy:
     """A small policy with layers in kind and in yen."""
     facts: dict[str, object] = {
         "assets": {asset: Asset(decimals) for asset, decimals in ASSETS.items()},
-        "layers": (Layer("guarantee-btc", "BTC"), Layer("liability-reserve", "JPY")),
+        "layers": (Layer("guarantee-btc", "BTC", kind="guarantee"), Layer("liability-reserve", "JPY")),
         "thresholds": Thresholds(),
         "limits": Limits(),
     }

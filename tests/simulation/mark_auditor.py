@@ -16,6 +16,8 @@ Takes = list[tuple[str, str, Fraction, Fraction]]
 BASE = "JPY"
 NUMBERS = ("amount", "asset_amount", "base_amount", "deductible")
 ZERO = Fraction(0)
+MINUTE_MS = 60_000
+LEFT = "further event of unauthorized access: "
 number = cache(Fraction)
 STANDING = ("suspected", "confirmed", "partly_recovered")
 
@@ -53,6 +55,7 @@ class Auditor:
         self.sums: defaultdict[tuple[str, str, str, str | None], Fraction] = defaultdict(Fraction)
         self.worth: defaultdict[tuple[str, str | None], Fraction] = defaultdict(Fraction)
         self.unpriced = 0
+        self.paged: dict[str, int] = {}
 
     def terms(self, layers: Any) -> None:
         """The policy's layers from now on."""
@@ -256,6 +259,33 @@ class Auditor:
         for field, of in (("marked_base_amount", "base_amount"), ("uncovered_base_amount", "uncovered_base_amount")):
             assert number(coverage[field]) == self.worth[of, None]
         assert coverage["at_least"] == (self.unpriced > 0)
+        for cause, told in coverage["headroom_base_amount"].items():
+            assert number(told) == self.further(cause), cause
+
+    def further(self, cause: str) -> int:
+        """What one further event could draw on: of each layer its room, at most its limit for an event, less its deductible, in the base currency."""
+        total = 0
+        for layer in self.layers:
+            if cause in layer.causes:
+                carries = max(ZERO, self.room(layer, "another's") - layer.deductible)
+                price = "1" if layer.unit == BASE else self.prices.get(layer.unit, ("0", 0))[0]
+                total += ceil(carries * number(price))
+        return total
+
+    def alerts(self, records: list[Record], now_ms: int) -> None:
+        """Of an entry: levels say what is left; the lowest level wakes nobody whom a page of its incident has woken within a minute."""
+        for record in records:
+            if record["topic"] == "incidents" and record["merged_into"] is not None:
+                into = record["merged_into"]
+                self.paged[into] = max(self.paged.get(into, 0), self.paged.get(record["incident_id"], 0))
+            elif record["topic"] == "alerts" and record["why"] != "level_crossed":
+                if record["kind"] == "page":
+                    self.paged[record["incident_id"]] = now_ms
+            elif record["topic"] == "alerts" and LEFT in record["summary"]:
+                assert record["summary"].partition(LEFT)[2].startswith(f"{self.further('unauthorized_access')} {BASE} of ")
+                recent = now_ms - self.paged.get(record["incident_id"], 0) <= MINUTE_MS
+                assert record["kind"] == ("page" if record["severity"] == "critical" and not recent else "notice")
+                self.told[f"lowest level: {record['kind']}"] += record["severity"] == "critical"
 
     def incident(self, incident: Record) -> None:
         """What an incident says of its marks is the sum over them."""

@@ -62,6 +62,7 @@ class Played:
                 world.auditor.coverage(record)
             elif record["topic"] == "incidents":
                 world.auditor.incident(record)
+        world.auditor.alerts(records, world.at_ms)
         world.people.entry(drawn.told, records, world.at_ms)
 
     def look(self) -> None:
@@ -160,6 +161,8 @@ def test_people_cannot_break_it(first: int) -> None:
     ):
         assert seen[f"decided {command}"] > A_TEST // 10, f"{command} was hardly ever decided: it has proven little"
         assert seen[f"refused {command}"] > 0
+    assert min(seen["contradicted"], *(seen[f"{what}: stays open"] for what in ("closure_withdrawn", "assigned", "clock_set"))) > 0
+    assert min(seen["lowest level: page"], seen["lowest level: notice"]) > 0
     assert min(seen["expired"], seen["released"], seen["decided change_policy"], seen["decided snooze"], seen["moved"]) > 0
 
 

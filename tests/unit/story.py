@@ -18,7 +18,7 @@ class Story:
         self.now_ms = START_MS
         self.offset = 0
         self.numbers = 0
-        first = term(layers=(Layer("kind", "BTC"), Layer("reserve", "JPY")), **changes)
+        first = term(**{"layers": (Layer("kind", "BTC", kind="guarantee"), Layer("reserve", "JPY"))} | changes)
         self.engine = Engine(sha256(first).hexdigest())
         self.feed(first)
         for entry in self.writer.opened(START_MS):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.cli import words
+from streams import words
 from streams.refusals import RefusedError
 from tests.unit.people_stage import Stage
 
@@ -122,7 +122,7 @@ def answer(stage: Stage, captured: Captured) -> str:
 
 def test_coverage_says_the_answer_first(stage: Stage, capsys: Captured) -> None:
     stage.tell("tick")
-    assert answer(stage, capsys).startswith("Nothing is marked.\nHeadroom for a further loss of customers': unauthorized access 1,500 JPY")
+    assert answer(stage, capsys).startswith("Nothing is marked.\nHeadroom for one further event of customers' losses: unauthorized access 1,500 JPY")
     redirected(stage, "w")
     told = answer(stage, capsys)
     assert told.startswith("COVERED: 1,000 JPY are marked, and the reserve carries all of it.\n")

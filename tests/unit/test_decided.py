@@ -317,7 +317,7 @@ def test_a_closing_that_nobody_seconds_in_time_is_taken_back() -> None:
     told = story.tell("tick")
     assert [record["what"] for record in told if record.get("event_id") is not None] == ["expired"]
     [published] = [record for record in told if record["topic"] == "incidents"]
-    assert (published["state"], published["outcome"]) == ("investigating", None)
+    assert (published["state"], published["outcome"]) == ("acknowledged", None)
 
 
 def test_new_findings_dont_make_a_decision_stale_but_another_decision_does() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from monitor import provider_rules
 from monitor.blast_radius import blast_radius
+from monitor.policy import Layer
 from tests.unit.story import Story
 
 WINDOW_MS = 3_600_000
@@ -209,3 +210,13 @@ def test_looking_at_a_blast_radius_changes_nothing() -> None:
     before = encode(story.engine.freeze())
     blast_radius(story.engine.state, "good")
     assert encode(story.engine.freeze()) == before
+
+
+def test_a_provider_broken_into_is_one_event_over_all_its_wallets() -> None:
+    insurance = Layer("insurance", "JPY", drawn="on_claim", limit_total="9000", limit_per_event="1000", deductible="100")
+    story = Story(layers=(insurance,))
+    for line in ("prices price=1000", "prices asset=ETH price=100", "balances amount=2 provider_id=p", "balances asset=ETH amount=5 provider_id=p"):
+        story.tell(line)
+    # 2,000 and 500 are lost: the first 100 pass the insurance by once, and it pays 1,000 once.
+    radius = blast_radius(story.engine.state, "p")
+    assert (radius.headroom_base_amount, radius.customers_base_amount, radius.uncovered_base_amount) == ("900", "2500", "1500")
