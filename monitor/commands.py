@@ -58,7 +58,7 @@ class Commands:
             return Target(mark.version, mark.version, mark.stage, (subject_id,), withdrawals)
         if decision.subject == "rule":
             return Target(0, 0, "a rule") if subject_id in RULES else f"there is no rule {subject_id}"
-        return Target(0, 0, "proposed") if subject_id in state.proposals else "no such policy is proposed"
+        return Target(0, 0, "a policy")
 
     def _withdrawal(self, withdrawal_id: str) -> Target | str:
         known = self.state.withdrawals.by_id.get(withdrawal_id)

@@ -44,26 +44,19 @@ class IncidentCommands:
             return "the argument must name whom it is assigned to"
         return self._step(decision, lambda now_ms: self.handling.assign(decision.subject_id, name, decision.actor, now_ms), f"assigned to {name}")
 
-    def note(self, decision: Feedback, _: Target) -> Step | str:
-        """The reason is the note."""
-        found = self.handling.find(decision.subject_id, *OPEN, "closed")
-        if isinstance(found, str):
-            return found
-        if not decision.reason:
-            return "a note has 1 to 1,024 characters"
+    def note(self, decision: Feedback, _: Target) -> Step:
+        """The reason is the note; a closed incident takes one too."""
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
     def set_clock(self, decision: Feedback, _: Target) -> Step | str:
-        """When it was halted, or who was told when. What was told is corrected by two persons; a machine tells only when it was halted."""
-        found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
-        if isinstance(found, str):
-            return found
+        """When it was halted, or who was told when; also of a closed incident. What was told is corrected by two; a machine tells only when it was halted."""
+        sheet, name, at_ms = self.state.incidents.by_id[decision.subject_id].clock, decision.argument or "", decision.time_ms
         if at_ms is None:
             return "time_ms must say when it was"
-        sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
-        if isinstance(sheet, str):
-            return sheet
-        known_ms = getattr(found.clock, f"{name}_at_ms")
+        filled = told(sheet, name, at_ms, self.state.clock.now_ms)
+        if isinstance(filled, str):
+            return filled
+        known_ms = getattr(sheet, f"{name}_at_ms")
         if known_ms == at_ms:
             return f"{name} is told as {at_ms} already"
         if self.state.policy.actors[decision.actor].machine and (name != "halted" or known_ms is not None):
@@ -95,9 +88,8 @@ class IncidentCommands:
         )
 
     def stay_open(self, incident_id: str, why: str) -> None:
-        """A proposal to close it came to nothing."""
-        if self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms) is None:
-            self.decisions.publish_incident(incident_id)
+        """A proposal to close it came to nothing. The Tick that found it so publishes the incident."""
+        self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms)
 
     def reopen(self, decision: Feedback, _: Target) -> Step | str:
         """A closing is taken back."""
@@ -128,7 +120,9 @@ class IncidentCommands:
     def change_policy(self, decision: Feedback, _: Target) -> Step | str:
         """The proposed policy decides from here on; whatever else was proposed, was so against the former."""
         state = self.state
-        proposal = state.proposals[decision.subject_id]
+        proposal = state.proposals.get(decision.subject_id)
+        if proposal is None:
+            return "no such policy is proposed"
 
         def do(_: tuple[str, ...]) -> str:
             refused = state.configure(next_version(state.policy, proposal.policy))

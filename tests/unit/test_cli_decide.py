@@ -232,6 +232,10 @@ def test_no_answer_in_time_ends_with_1_and_says_what_was_sent(stage: Stage, caps
         (("set-clock", "incident", "i", "--clock", "halted", "--at", "10:30"), 'A time is written as 2026-05-04T10:00:00Z, or now; not "10:30".'),
         (("recovered", "mark", "m", "--amount", "-1", "--seen-version", "1"), "The decision can't be sent: bad_amount ("),
         (("note", "incident", "i" * 129, "--seen-version", "1"), "The decision can't be sent: Expected `str` of length <= 128 - at `$.subject_id`."),
+        (
+            ("note", "incident", "i", "--seen-version", "1", "--reason", ""),
+            "The decision can't be sent: Expected `str` of length >= 1 - at `$.reason`.",
+        ),
         (("close", "incident", "i"), "Missing option '--outcome'. Choose from: confirmed_unauthorized, "),
         (("close", "incident", "i", "--outcome", "theft"), "Invalid value for '--outcome': 'theft' is not one of 'confirmed_unauthorized', "),
         (("change-owner", "mark", "m", "--owner", "me"), "Invalid value for '--owner': 'me' is not one of 'customer', 'exchange'."),
