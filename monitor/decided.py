@@ -8,25 +8,30 @@ from typing import NamedTuple
 
 import msgspec
 
+from monitor.alone import Alone
 from monitor.approvals import Approval, content
 from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
+from monitor.persons import person
 from monitor.plans import Step
-from monitor.policies import Proposal, differences, digest, needs_approval, next_version, reconciled
+from monitor.policies import Proposal, differences, digest, needs_approval, next_version, propose, reconciled
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
 from monitor.state import State
 
 MACHINES_MAY: frozenset[Command] = frozenset(("acknowledge", "assign", "note", "set_clock"))
-"""A machine may tell people what it did; it never releases, clears or pays, and is nobody's second person."""
+"""A machine may tell people what it did; it never releases, clears or pays, and is neither of two persons."""
+
+ALWAYS_TWO: frozenset[Command] = frozenset(("change_policy",))
+"""What needs two persons whatever the policy says: one alone could else give himself all the rest."""
 
 
 def may(policy: Policy, actor: Actor, command: Command) -> bool:
     """Whether one of the actor's roles has the command."""
-    if actor.machine and command not in MACHINES_MAY:
+    if actor.machine and (command not in MACHINES_MAY or command in policy.four_eyes.commands):
         return False
     return any(role in policy.roles and command in policy.roles[role].commands for role in actor.roles)
 
@@ -49,6 +54,7 @@ class Decided:
         self.state = state
         self.decisions = decisions
         self.commands = Commands(state, decisions)
+        self.alone = Alone(state)
 
     def take(self, decision: Feedback) -> None:
         """Take a decision, and say what came of it: decided, awaiting a second person, or refused."""
@@ -62,6 +68,7 @@ class Decided:
             self._first(decision, planned.step, told)
         else:
             self._say("decided", decision, f"{told}: {planned.step.do((decision.actor,))}{planned.left}: {decision.reason}")
+            self.alone.add(decision.actor, planned.step)
             self._after(decision)
 
     def _first(self, decision: Feedback, step: Step, told: str) -> None:
@@ -76,7 +83,7 @@ class Decided:
             return
         alike = approvals.alike(decision)
         version = decision.seen_version if step.wait is None else step.wait(decision.actor)
-        approvals.wait(decision, self._person(decision.actor), version, now_ms + four_eyes.within_ms)
+        approvals.wait(decision, person(self.state.policy, decision.actor), version, now_ms + four_eyes.within_ms)
         beside = "" if alike is None else f"; {alike.event_id} by {alike.actor} says the same and waits too: only what names it approves it"
         self._say(
             "awaits-second", decision, f"{told} waits {four_eyes.within_ms // 60_000} min for a second person{beside}: {decision.reason}"
@@ -90,7 +97,7 @@ class Decided:
             why = f"no decision {event_id} waits for a second person: it is decided, void or expired, or never came"
         elif first.content != content(decision):
             why = f"{event_id} by {first.actor} says something else"
-        elif first.actor == decision.actor or first.person == self._person(decision.actor):
+        elif first.actor == decision.actor or first.person == person(self.state.policy, decision.actor):
             why = "the second must be another person than the first"
         if first is None or why is not None:
             self._say("refused", decision, f"{told} changes nothing: {why}")
@@ -128,7 +135,7 @@ class Decided:
         """Why the word of a first person no longer counts; None if it does."""
         policy = self.state.policy
         actor = policy.actors.get(first.actor)
-        if actor is None or self._person(first.actor) != first.person:
+        if actor is None or person(policy, first.actor) != first.person:
             return f"the policy has no such key of {first.actor} any more"
         return None if may(policy, actor, first.command) else f"{first.actor} may no longer decide it"
 
@@ -136,6 +143,8 @@ class Decided:
         """Say that what waited waits no longer. Of a closing the incident is told."""
         self._end("void", first, detail)
         self._closing_ended(first, f"what {first.actor} approved counts no more")
+        if first.command == "close" and first.subject_id in self.state.incidents.dirty:
+            self.decisions.publish_incident(first.subject_id)
 
     def _end(self, what: AuditKind, first: Approval, detail: str) -> None:
         outcomes = self.state.totals.decisions
@@ -153,12 +162,6 @@ class Decided:
             return
         if not self.state.approvals.waits(first.subject_id, "close", incident.handled_version):
             self.commands.incidents.stay_open(first.subject_id, why)
-
-    def _person(self, name: str) -> str:
-        """Who somebody is: the key, however it is spelled."""
-        actor = self.state.policy.actors.get(name)
-        key = None if actor is None else public_key(actor.public_key)
-        return "" if key is None else key.hex()
 
     def _refused(self, decision: Feedback) -> str | None:
         """Whose it is, whether it is meant for this monitor and new, and whether its actor may; from there on it is taken, whatever becomes of it."""
@@ -198,10 +201,13 @@ class Decided:
 
     def _needs_second(self, decision: Feedback, step: Step) -> bool:
         policy = self.state.policy
-        if decision.command in policy.four_eyes.commands:
+        if decision.command in policy.four_eyes.commands or decision.command in ALWAYS_TWO:
             return True
+        if step.needs_two or not step.stakes:
+            return step.needs_two
         above = parse_amount(policy.four_eyes.above_base_amount, policy.assets[policy.base_currency].decimals)
-        return step.stake_base_minor is None or (isinstance(above, int) and step.stake_base_minor > above)
+        together = self.alone.together(decision.actor, step)
+        return together is None or not isinstance(above, int) or together > above
 
     def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
         outcomes = self.state.totals.decisions
@@ -215,16 +221,20 @@ class Decided:
         )  # fmt: skip
 
     def policy_told(self, term: str, told: Policy) -> None:
-        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may."""
+        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may.
+
+        What decides already changes nothing, so that a standby with the former file ends no proposal.
+        """
         state = self.state
         policy, refused = reconciled(state.policy, told)
-        state.proposal = None
         if digest(policy) != digest(state.policy):
             differs = f"differs in {differences(state.policy, policy)}"
             if needs_approval(state.policy):
-                state.proposal = Proposal(policy, digest(policy))
-                self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
+                proposal = Proposal(policy, digest(policy))
+                propose(state.proposals, proposal)
+                self._policy("policy-proposed", proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
             else:
+                state.proposals.clear()
                 refused += state.configure(next_version(state.policy, policy))
                 self._policy_changed()
                 self._policy(

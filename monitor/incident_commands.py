@@ -6,6 +6,7 @@ A plan checks everything and changes nothing; its step can't fail any more. Call
 from collections.abc import Callable
 
 from monitor.clock_sheet import told
+from monitor.closing import disagrees
 from monitor.contracts.feedback import Feedback
 from monitor.contracts.outputs import Audit
 from monitor.decisions import Decisions
@@ -43,28 +44,27 @@ class IncidentCommands:
             return "the argument must name whom it is assigned to"
         return self._step(decision, lambda now_ms: self.handling.assign(decision.subject_id, name, decision.actor, now_ms), f"assigned to {name}")
 
-    def note(self, decision: Feedback, _: Target) -> Step | str:
-        """The reason is the note."""
-        found = self.handling.find(decision.subject_id, *OPEN, "closed")
-        if isinstance(found, str):
-            return found
-        if not decision.reason:
-            return "a note has 1 to 1,024 characters"
+    def note(self, decision: Feedback, _: Target) -> Step:
+        """The reason is the note; a closed incident takes one too."""
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
     def set_clock(self, decision: Feedback, _: Target) -> Step | str:
-        """When it was halted, or who was told when."""
-        found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
-        if isinstance(found, str):
-            return found
+        """When it was halted, or who was told when; also of a closed incident. What was told is corrected by two; a machine tells only when it was halted."""
+        sheet, name, at_ms = self.state.incidents.by_id[decision.subject_id].clock, decision.argument or "", decision.time_ms
         if at_ms is None:
             return "time_ms must say when it was"
-        sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
-        if isinstance(sheet, str):
-            return sheet
-        return self._step(
+        filled = told(sheet, name, at_ms, self.state.clock.now_ms)
+        if isinstance(filled, str):
+            return filled
+        known_ms = getattr(sheet, f"{name}_at_ms")
+        if known_ms == at_ms:
+            return f"{name} is told as {at_ms} already"
+        if self.state.policy.actors[decision.actor].machine and (name != "halted" or known_ms is not None):
+            return "a machine may tell when it was halted, once, and nothing else of the clock sheet"
+        step = self._step(
             decision, lambda now_ms: self.handling.set_clock(decision.subject_id, name, at_ms, decision.actor, now_ms), f"{name} at {at_ms}"
-        )
+        )  # fmt: skip
+        return step._replace(needs_two=known_ms is not None)
 
     def close(self, decision: Feedback, _: Target) -> Step | str:
         """It is over, and was that. The first of two persons proposes it."""
@@ -74,7 +74,11 @@ class IncidentCommands:
         if outcome not in OUTCOMES:
             return f"the argument must be one of {', '.join(OUTCOMES)}"
         if decision.seen_version < found.grown_version:
-            return f"a mark of it came or grew since version {decision.seen_version}, the present one is {found.version}"
+            return f"a mark of it came or grew since version {decision.seen_version}: version {found.grown_version} tells of it"
+        marks = self.state.marks
+        why = disagrees(outcome, (marks.by_id[mark_id] for mark_id in marks.of_incident(decision.subject_id)))
+        if why is not None:
+            return why
 
         def propose(actor: str) -> int:
             if found.stage != "pending_closure":
@@ -86,9 +90,8 @@ class IncidentCommands:
         )
 
     def stay_open(self, incident_id: str, why: str) -> None:
-        """A proposal to close it came to nothing."""
-        if self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms) is None:
-            self.decisions.publish_incident(incident_id)
+        """A proposal to close it came to nothing. Who found it so publishes the incident."""
+        self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms)
 
     def reopen(self, decision: Feedback, _: Target) -> Step | str:
         """A closing is taken back."""
@@ -116,16 +119,16 @@ class IncidentCommands:
 
         return Step(do)
 
-    def change_policy(self, _: Feedback, __: Target) -> Step | str:
-        """The proposed policy decides from here on."""
+    def change_policy(self, decision: Feedback, _: Target) -> Step | str:
+        """The proposed policy decides from here on; whatever else was proposed, was so against the former."""
         state = self.state
-        proposal = state.proposal
+        proposal = state.proposals.get(decision.subject_id)
         if proposal is None:
-            return "no policy is proposed"
+            return "no such policy is proposed"
 
         def do(_: tuple[str, ...]) -> str:
             refused = state.configure(next_version(state.policy, proposal.policy))
-            state.proposal = None
+            state.proposals.clear()
             for why in refused:
                 detail = f"of the policy: {why}"
                 self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=proposal.sha256, detail=detail))

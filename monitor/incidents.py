@@ -16,7 +16,7 @@ from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, Standing, exceeds, facts
 from monitor.incident_words import summary, title
-from monitor.money import AMOUNT_MINOR_MAX, parse_amount
+from monitor.money import parse_amount
 from monitor.policy import Limits, Policy
 
 ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
@@ -61,7 +61,7 @@ class Incidents:
         """Take a new term's policy: its targets hold for every open incident."""
         self.targets = policy.clock_targets
         least = parse_amount(policy.thresholds.page_base_amount, policy.assets[policy.base_currency].decimals)
-        self.page_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
+        self.page_base_minor = least if isinstance(least, int) else 0  # what can't be read pages always
         for incident in self.by_id.values():
             self.clocked(incident)
 
@@ -119,6 +119,10 @@ class Incidents:
         self.dirty[incident.incident_id] = None
         self._evict(limits.incidents, incident.incident_id)
         return Joined(incident, opened, found[1:])
+
+    def would_join(self, finding: Finding, window_ms: int) -> tuple[str, ...]:
+        """The incidents, open or closed, that a finding is tied to."""
+        return tuple(one.incident_id for one in self._tied(ties(finding), finding.at_ms, window_ms, None))
 
     def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
         """Incidents that share a key and whose events are within the window."""
@@ -186,6 +190,9 @@ class Incidents:
         other.withdrawals, other.accounts = {}, {}
         incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
         incident.trim()
+        for person, base_minor in other.alone.items():
+            incident.alone[person] = incident.alone.get(person, 0) + base_minor
+        other.alone = {}
         incident.missed += [target for target in other.missed if target not in incident.missed]
         incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
         incident.paged_certain |= other.paged_certain

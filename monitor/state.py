@@ -114,7 +114,7 @@ class State:
         self.approvals = Approvals()
         self.decision_ids = DecisionIds()
         self.snoozes = Snoozes()
-        self.proposal: Proposal | None = None
+        self.proposals: dict[str, Proposal] = {}
         self.providers: dict[str, Provider] = {}
         self.doubted_providers: dict[str, int] = {}
         self.levels = Levels()

@@ -12,7 +12,8 @@ from monitor.contracts.outputs import Audit, ClockTarget, Coverage, Incident, Ma
 from monitor.findings import rule_of
 from monitor.money import parse_amount, print_amount
 from monitor.policy import Policy
-from streams.compensation_files import Made
+from streams.compensation import losses_of
+from streams.compensation_files import CLEAR_IT, Made, unattributed
 from streams.dossier import Folded, Version
 from streams.pages import Page, Section, Table, html_page, markdown, moment
 from streams.words import grouped, spaced, span
@@ -21,6 +22,7 @@ FILES = ("incident-report.md", "incident-report.html")
 DAY_MS = 1_440 * MINUTE_MS
 REVISIONS_MAX = 60
 DECISIONS_MAX = 200
+NEVER_LEFT = "held, never left"
 STAGES_OPEN = ("suspected", "confirmed", "partly_recovered")
 WHAT = {"decided": "decided", "awaits-second": "asked for a second person", "refused": "refused", "expired": "expired", "void": "void"}
 
@@ -31,6 +33,7 @@ class Subject(NamedTuple):
     folded: Folded
     incident: Incident
     marks: Mapping[str, list[Version]]
+    never_left: frozenset[str]
     compensation: Made | None
 
     @property
@@ -53,7 +56,9 @@ def files(folded: Folded, incident_id: str, compensation: Made | None) -> Iterat
 def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
     """The page. Raises RefusedError if there is no such incident."""
     incident = folded.dossier.incident(incident_id)
-    subject = Subject(folded, incident, folded.dossier.marks_of(incident_id), compensation)
+    marks = folded.dossier.marks_of(incident_id)
+    never_left = frozenset(loss.mark.mark_id for loss in losses_of(marks, folded) if not loss.left and loss.mark.state != "cleared")
+    subject = Subject(folded, incident, marks, never_left, compensation)
     sections = [
         _facts(subject),
         _clock(subject),
@@ -121,8 +126,10 @@ def _amounts(subject: Subject) -> Section:
     """By asset what is lost now, and how the sum came about: each version that changed an amount or a stage, with the sum after it."""
     policy, base = subject.policy, subject.policy.base_currency
     sums: dict[tuple[str, str], list[int]] = {}
+    whose = {"customer": "customers'", "exchange": "the exchange's own"}
     for mark in subject.newest:
-        cells = sums.setdefault((mark.asset, mark.owner), [0, 0, 0, 0])
+        held = mark.mark_id in subject.never_left
+        cells = sums.setdefault((mark.asset, NEVER_LEFT if held else whose[mark.owner]), [0, 0, 0, 0])
         counted = (mark.amount, mark.open_amount, mark.recovered_amount, mark.compensated_amount)
         for place, amount in enumerate(counted if mark.state != "cleared" else ()):
             cells[place] += _minor(amount, policy.assets[mark.asset].decimals)
@@ -130,7 +137,7 @@ def _amounts(subject: Subject) -> Section:
     rows = [
         (
             asset,
-            "customers'" if owner == "customer" else "the exchange's own",
+            owner,
             *(grouped(print_amount(cell, policy.assets[asset].decimals)) for cell in cells),
         )
         for (asset, owner), cells in sorted(sums.items())
@@ -143,6 +150,13 @@ def _amounts(subject: Subject) -> Section:
         "Amounts by asset, and their revisions",
         [
             f"Still open: {grouped(subject.incident.marked_base_amount)} {base}; of it carried by no layer: {grouped(subject.incident.uncovered_base_amount)} {base}.",
+            *(
+                [
+                    f"{len(subject.never_left):,} mark(s) are of what was held and never left: nobody lost it, and it isn't in the sums of what is lost."
+                ]
+                if subject.never_left
+                else []
+            ),
             *notes,
         ],
         tables=[Table(columns, rows, columns[2:], "As it stands"), Table(story, shown, story[5:], "How it came about")],
@@ -163,8 +177,9 @@ def _revisions(subject: Subject) -> Iterator[tuple[str, ...]]:
         stages[name] = told
         decimals = subject.policy.assets[mark.asset].decimals
         of = amounts.setdefault(mark.asset, {})
-        of[name] = 0 if mark.state == "cleared" else _minor(mark.amount, decimals)
-        state = f"{spaced(mark.state)}, version {mark.version}"
+        held = name in subject.never_left
+        of[name] = 0 if mark.state == "cleared" or held else _minor(mark.amount, decimals)
+        state = f"{spaced(mark.state)}, version {mark.version}{f', {NEVER_LEFT}' if held else ''}"
         yield (
             moment(mark.decided_at_ms),
             str(offset),
@@ -269,6 +284,8 @@ def _open(subject: Subject) -> Section:
         count = sum(mark.state == stage for mark in subject.newest)
         if count:
             points.append(f"{count:,} mark(s) are {spaced(stage)}, not compensated")
+    if subject.never_left:
+        points.append(f"{len(subject.never_left):,} mark(s) are of what was held and never left: {CLEAR_IT}")
     unpriced = sum(mark.state in STAGES_OPEN and mark.base_amount is None for mark in subject.newest)
     points += [f"{unpriced:,} mark(s) have no price: all totals are lower bounds"] if unpriced else []
     if _minor(incident.uncovered_base_amount, subject.policy.assets[subject.policy.base_currency].decimals):
@@ -283,5 +300,5 @@ def _open(subject: Subject) -> Section:
     if made is None or made.draft:
         points.append(f"The compensation file is a draft: {'two persons must sign it' if made is None else made.lacks}")
     if made is not None and made.statement.not_attributed:
-        points.append(made.warning)
+        points.append(unattributed(made.statement))
     return Section("What is still open", [] if points else ["Nothing."], points)

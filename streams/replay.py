@@ -51,6 +51,10 @@ def deaf(_: list[OutputRecord]) -> None:
     """Hear nothing."""
 
 
+def as_it_is(_: Engine) -> None:
+    """Leave an engine as it is."""
+
+
 class ReplayFailedError(Exception):
     """The fold failed and leaving the entry out didn't help: a bug of ours; the message names the journal offset."""
 
@@ -226,8 +230,11 @@ def fold_file(
     batch_entries: int = BATCH_ENTRIES,
     progress: Progress | None = None,
     hearers: Callable[[], Hearer] = lambda: deaf,
+    prepare: Callable[[Engine], None] = as_it_is,
 ) -> "tuple[Fold, FileJournal | KeptJournal]":
-    """Fold one file to its end; the result doesn't depend on `batch_entries`. Each attempt tells its outputs to a hearer of its own.
+    """Fold one file to its end; the result doesn't depend on `batch_entries`.
+
+    Each attempt tells its outputs to a hearer of its own; after that was made, its engine is given to `prepare`, before it folds.
 
     Raises
     ------
@@ -242,7 +249,7 @@ def fold_file(
     careful_until = 0
     for _ in range(FAILURES_MAX):
         journal = journal_of(path, settings, progress)
-        fold = Fold(quarantined, careful_until, hearers())
+        fold = Fold(quarantined, careful_until, hearers(), prepare)
         with output_files(out) as files:
             if fold.run(iter(journal), files, batch_entries):
                 return fold, journal
@@ -259,10 +266,13 @@ def fold_file(
 class Fold:
     """One fold of a journal from its first entry on; the outputs of each batch are told to `hear`."""
 
-    def __init__(self, quarantined: dict[int, Scope], careful_until: int = 0, hear: Hearer = deaf) -> None:
+    def __init__(
+        self, quarantined: dict[int, Scope], careful_until: int = 0, hear: Hearer = deaf, prepare: Callable[[Engine], None] = as_it_is
+    ) -> None:
         self._quarantined = quarantined
         self._careful_until = careful_until
         self._hear = hear
+        self._prepare = prepare
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
         self.failed_at = -1
@@ -286,6 +296,7 @@ class Fold:
             journal_id = sha256(batch[0]).hexdigest()
             self._engine = Engine(journal_id, self._quarantined, installed)
             self._engine.careful_until = self._careful_until
+            self._prepare(self._engine)
             self._outputs = Outputs(journal_id, files)
         engine = self._engine
         self.batch_end = engine.next_offset + len(batch)

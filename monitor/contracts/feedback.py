@@ -42,7 +42,7 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     ]
     command: Command
     actor: Id
-    reason: Text
+    reason: Annotated[Text, Meta(min_length=1, description="Why, for who reads it later: 1 to 1,024 characters.")]
     seen_version: Annotated[
         int,
         Meta(

@@ -19,16 +19,15 @@ from tests.simulation.decision_rules import (
     OF_MARKS,
     OPEN,
     RANK,
-    TELLING,
     Person,
     Sight,
     Told,
     Waiting,
     content,
     is_settled,
-    stake_of,
 )  # fmt: skip
 from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
+from tests.simulation.power_auditor import PowerAuditor
 
 __all__ = ["DecisionAuditor", "Person", "Told"]
 
@@ -44,7 +43,8 @@ class DecisionAuditor:
         self.of_withdrawal: dict[str, set[str]] = {}
         self.incidents: dict[str, Record] = {}
         self.verdicts: dict[str, Record] = {}
-        self.proposed: str | None = None
+        self.proposed: list[str] = []
+        self.powers = PowerAuditor(two_for, above, marks)
         self.waiting: dict[str, Waiting] = {}
         self.taken: set[str] = set()
         self.sight = Sight()
@@ -72,7 +72,7 @@ class DecisionAuditor:
             if subject == "withdrawal":
                 version += sum(self.marks[each]["version"] for each in self.of_withdrawal.get(name, ()))
             return None if record is None else (version, version)
-        return (0, 0) if subject == "rule" or name == self.proposed else None
+        return (0, 0) if subject == "rule" or name in self.proposed else None
 
     def about(self, value: dict[str, Any], marks: dict[str, Record]) -> list[Record]:
         """The marks that a decision is about."""
@@ -96,6 +96,7 @@ class DecisionAuditor:
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
+        sheet = self.incidents.get(told.value.get("subject_id", ""), {}).get("clock", {})
         for record in changed:
             self.mark(record, told, outcome, merged)
         held = []
@@ -105,7 +106,7 @@ class DecisionAuditor:
             elif record["topic"] == "incidents":
                 self.incident(record, told, outcome, merged)
         if outcome is not None:
-            self.judged(outcome, told, records, seen, before, first, now_ms)
+            self.judged(outcome, told, records, seen, before, first, now_ms, sheet)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             ended = told.topic == "withdrawals" and told.value["status"] in ENDED  # it never left: the same entry gives its mark back
@@ -184,7 +185,7 @@ class DecisionAuditor:
 
     def judged(
         self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], first: Waiting | None,
-        now_ms: int,
+        now_ms: int, sheet: Record,
     ) -> None:  # fmt: skip
         """Whether an outcome was right, from who signed and what everybody knew."""
         value, what = told.value, outcome["what"]
@@ -194,6 +195,7 @@ class DecisionAuditor:
         if what == "refused":
             others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "void", "head")]
             assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
+            assert "no such policy is proposed" not in outcome["detail"] or value["subject_id"] not in self.proposed, "a proposal was lost"
             if first is not None and value["approves"] not in self.waiting and now_ms < first.at_ms + self.within_ms:
                 assert first.actor != actor
                 assert first.said == content(value)
@@ -202,13 +204,18 @@ class DecisionAuditor:
             return
         assert counts == "", counts
         assert self.may(actor, command), "no role of that person's may decide it"
-        assert not self.people[actor].machine or command in TELLING, "a machine decided"
         assert seen is not None, "decided about nothing"
         assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
         changed = [
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
-        stake = stake_of(changed, value, self.ledger.prices)
+        changed += [
+            mark
+            for mark in records
+            if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and self.is_about(value, mark)
+        ]  # what was reported
+        alone = what == "decided" and len(outcome["actors"]) == 1
+        self.powers.judged(value, self.people[actor].machine, alone, sheet, self.marks)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
             now = self.version(value)
@@ -221,9 +228,10 @@ class DecisionAuditor:
         else:
             assert "approves" not in value
             assert outcome["actors"] == [actor]
-            assert command not in self.two_for, "it needs two"
-            assert stake is not None, "what has no price needs two"
-            assert stake <= self.above, "so much needs two"
+            self.powers.decided_alone(value, changed, self.marks, now_ms)
+        self.powers.decided(command, changed, self.incidents)
+        if command == "change_policy":
+            self.proposed.clear()
         assert not self.left & {mark["mark_id"] for mark in changed}, "a decision changed what its actor hadn't seen"
         said = f"{len(self.left)} mark(s) that came or changed since version {self.bound} are left"
         assert (said in outcome["detail"]) == (bool(self.left) and command in OF_MARKS), "what is left isn't said"
@@ -353,6 +361,7 @@ class DecisionAuditor:
             return
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
+        self.powers.incident(known, incident, command)
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"

@@ -3,19 +3,15 @@
 Own words and own code: nothing of the fold is imported. Used by `decision_auditor` and `decision_world`.
 """
 
-from fractions import Fraction
-from math import ceil
 from typing import Any, NamedTuple
 
-from tests.simulation.mark_auditor import BASE, STANDING, Record, number
+from tests.simulation.mark_auditor import STANDING, Record, number
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
 ENDED = ("failed", "cancelled")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
-TELLING = ("acknowledge", "assign", "note", "set_clock")
-"""What a machine may decide."""
 FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
 BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
@@ -78,23 +74,6 @@ def is_settled(mark: Record) -> bool:
 def content(value: dict[str, Any]) -> tuple[Any, ...]:
     """What two must agree on."""
     return tuple(value.get(field) for field in ("subject", "subject_id", "command", "amount", "argument", "time_ms"))
-
-
-def stake_of(changed: list[Record], value: dict[str, Any], prices: dict[str, tuple[str, int]]) -> Fraction | None:
-    """The whole value that was decided about; None where nothing gives a price."""
-    total = Fraction(0)
-    for mark in changed:
-        amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
-        price = mark["price"] if value["command"] != "recovered" else None
-        if mark["asset"] == BASE:
-            total += amount
-            continue
-        newest = prices.get(mark["asset"])
-        price = price or (None if newest is None else newest[0])
-        if price is None:
-            return None
-        total += ceil(amount * number(price))
-    return total
 
 
 def grew(mark: Record, known: Record | None) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from monitor import entries
@@ -18,11 +19,14 @@ from monitor.version import ENGINE_VERSION
 from tests.simulation.decision_auditor import DecisionAuditor, Person, Told
 from tests.simulation.journals import ASSETS, START_MS, policy
 from tests.simulation.mark_auditor import STANDING, Auditor, Record
+from tests.simulation.power_auditor import PROPOSALS_MAX
 from tests.simulation.test_auditor import STALE_MS, World, layers
 
 PARTITIONS = {"withdrawals": 1, "outflows": 1, "prices": 1, "reserves": 1, "feedback": 1, "retries": 1}
-NAMES = ("ana", "ben", "lea", "leo", "eve", "adam", "robot", "stranger")
+NAMES = ("ana", "ben", "lea", "leo", "eve", "adam", "robot", "stranger", "twin")
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b"-")) for name in NAMES}
+KEYS["twin"] = KEYS["lea"]
+"""Lea under another name, whom terms try to bring in."""
 PUBLIC = {name: base64.b64encode(key.public_key().public_bytes_raw()).decode() for name, key in KEYS.items()}
 ANALYST = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
 COMMANDS = {"analyst": ANALYST, "lead": (*ANALYST, "release", "recovered", "compensated", "close", "reopen"), "administrator": ("change_policy",)}
@@ -54,6 +58,10 @@ def signed(value: dict[str, Any], signer: str) -> str:
     return base64.b64encode(KEYS[signer].sign(text.encode())).decode()
 
 
+File = tuple[tuple[Any, ...], tuple[str, ...]]
+"""What policies of a world differ in: their layers, and who may decide."""
+
+
 class Drawn(NamedTuple):
     """An entry's bytes, and what the auditor is told of it."""
 
@@ -75,7 +83,10 @@ class PeopleWorld(World):
         self.people = DecisionAuditor({}, self.four_eyes.commands, above, self.four_eyes.within_ms, self.valid_ms, self.auditor)
         self.made: list[tuple[bytes, Told]] = []
         self.decisions: list[Told] = []
-        self.proposed: tuple[tuple[Any, ...], list[str]] = ((), [])
+        self.newest: File = ((), ())
+        self.decides: File = ((), ())
+        self.proposed: dict[str, File] = {}
+        self.files: list[File] = []
         self.asked: list[dict[str, Any]] = []
         self.silent_until_ms = 0
         self.newest_term = ""
@@ -86,30 +97,38 @@ class PeopleWorld(World):
         self.people.journal_id = sha256(first).hexdigest()
         return [first, *self.writer.opened(START_MS)]
 
-    def policy(self, taken: tuple[Any, ...], names: list[str]) -> Policy:
+    def policy(self, file: File, *, twin: bool) -> Policy:
+        names = self.rng.sample(file[1], len(file[1]))  # the order of a table means nothing
         actors = {name: Actor(PUBLIC[name], ROLES[name], machine=name == "robot") for name in names}
         roles = {name: Role(commands) for name, commands in COMMANDS.items()}  # type: ignore[arg-type]
+        four_eyes = self.four_eyes
+        if twin:
+            actors["twin"] = Actor(PUBLIC["lea"], ("lead",))
+        if self.number and self.rng.random() < 0.2:
+            four_eyes = msgspec.structs.replace(four_eyes, above_base_amount="0.5")  # no amount of yen
         return policy(
-            layers=taken, price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=self.four_eyes, decision_valid_ms=self.valid_ms
+            layers=file[0], price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=four_eyes, decision_valid_ms=self.valid_ms
         )  # fmt: skip
 
-    def decides(self) -> None:
-        """What was proposed decides from here on."""
-        taken, names = self.proposed
-        self.auditor.terms(taken)
+    def take_effect(self, file: File) -> None:
+        """It decides from here on."""
+        self.decides = file
+        self.auditor.terms(file[0])
         self.people.people = {
-            name: Person(frozenset(command for role in ROLES[name] for command in COMMANDS[role]), name == "robot") for name in names
+            name: Person(frozenset(command for role in ROLES[name] for command in COMMANDS[role]), name == "robot") for name in file[1]
         }  # fmt: skip
 
     def next_term(self) -> Drawn:
-        """A worker's policy: it decides at once where nobody may decide about policies."""
-        taken = layers(self.rng)
+        """A worker's policy, of a new file or of one that was told before: it decides at once where nobody may decide about policies."""
         gone = self.rng.choice((None, None, "lea", "leo", "ana"))
-        names = [name for name in self.names if name != gone]
-        told = self.policy(taken, names)
-        self.proposed = (taken, names)
+        fresh = layers(self.rng), tuple(name for name in self.names if name != gone)
+        file = self.rng.choice(self.files) if self.files and self.rng.random() < 0.4 else fresh
+        twin = self.number > 0 and "lea" in file[1] and self.rng.random() < 0.2
+        told = self.policy(file, twin=twin)
+        self.files = [*self.files, file][-4:]
+        self.newest = (file[0], self.decides[1]) if twin else file  # one person can't be two: the former actors stay
         if self.number == 0 or not self.administered:
-            self.decides()
+            self.take_effect(self.newest)
         self.newest_term = f"term-{self.number}"
         return Drawn(entries.term(self.newest_term, ENGINE_VERSION, told, PARTITIONS, self.at_ms), Told("term", {}))
 
@@ -196,7 +215,8 @@ class PeopleWorld(World):
             value["event_id"] = before["event_id"]
             if signer is not None:
                 value["signature"] = signed(value, signer)
-        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), Told("feedback", value, signer=signer))
+        told = Told("feedback", value, signer="lea" if signer == "twin" else signer)
+        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), told)
         self.made.append(drawn)
         self.asked.append(value)
         self.decisions.append(drawn.told)
@@ -214,8 +234,8 @@ class PeopleWorld(World):
         rng, people = self.rng, self.people
         command = rng.choices(list(DRAWN), list(DRAWN.values()))[0]
         value: dict[str, Any] = {"event_id": f"d{self.number}", "command": command}
-        if self.administered and people.proposed is not None and rng.random() < 0.2:
-            return value | {"command": "change_policy", "subject": "policy", "subject_id": people.proposed}
+        if self.administered and people.proposed and rng.random() < 0.2:
+            return value | {"command": "change_policy", "subject": "policy", "subject_id": rng.choice(people.proposed[-2:])}
         subject = rng.choice(("withdrawal", "mark", "mark", "incident"))
         if command in ("acknowledge", "assign", "note", "set_clock", "close") and rng.random() < 0.95:
             subject = "incident"
@@ -265,8 +285,9 @@ class PeopleWorld(World):
             if record["topic"] != "audit":
                 continue
             if record["what"] == "policy-proposed":
-                self.people.proposed = record["subject_id"]
-            elif told.topic == "term" and record["what"] == "term" and not any(each.get("what") == "policy-proposed" for each in records):
-                self.people.proposed = None
+                assert self.newest != self.decides, "what decides already was proposed"
+                name, proposed = record["subject_id"], self.people.proposed
+                self.proposed[name] = self.newest
+                proposed[:] = [*(each for each in proposed if each != name), name][-PROPOSALS_MAX:]
             elif record["what"] == "decided" and told.value.get("command") == "change_policy":
-                self.decides()
+                self.take_effect(self.proposed[told.value["subject_id"]])

@@ -172,22 +172,22 @@ def test_a_closing_is_stale_when_more_is_marked_than_the_person_saw() -> None:
     version = seen(story, "incident", incident_id)
     redirected(story, "b")
     story.tell("tick")
-    told = outcome(incident_says(story, "lea", "close", incident_id, argument="test", seen_version=version))
+    told = outcome(incident_says(story, "lea", "close", incident_id, argument="inconclusive", seen_version=version))
     assert told.startswith("refused") and f"a mark of it came or grew since version {version}" in told
-    assert outcome(incident_says(story, "lea", "close", incident_id, argument="test")).startswith("decided")
+    assert outcome(incident_says(story, "lea", "close", incident_id, argument="inconclusive")).startswith("decided")
 
 
 def test_a_closing_that_is_proposed_comes_to_nothing_when_more_is_marked() -> None:
     story, incident_id = attacked()
     incident: Any = story.engine.state.incidents.by_id[incident_id]
-    incident_says(story, "lea", "close", incident_id, argument="test")
+    incident_says(story, "lea", "close", incident_id, argument="inconclusive")
     version = seen(story, "incident", incident_id)
     assert incident.stage == "pending_closure"
     redirected(story, "b", "5000000")
     assert (incident.stage, incident.outcome) == ("acknowledged", None)
-    assert "was made on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="test", seen_version=version))
+    assert "was made on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="inconclusive", seen_version=version))
     story.tell("tick")
-    assert "what lea approved on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="test"))
+    assert "what lea approved on version" in outcome(incident_says(story, "leo", "close", incident_id, argument="inconclusive"))
     assert incident.stage == "acknowledged"
 
 

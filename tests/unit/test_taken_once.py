@@ -52,7 +52,7 @@ def recovered(story: Story) -> int:
 
 
 def test_sent_again_it_has_no_second_effect_however_much_came_between() -> None:
-    story = begun(limits=SMALL)
+    story = begun(limits=SMALL, four_eyes=FourEyes(commands=()))
     redirected(story, "w", "10")
     assert sent(story, made(story, "ana", "confirm", "w")).startswith("decided")
     facts = made(story, "lea", "recovered", "w", amount="1")
@@ -253,9 +253,9 @@ def test_at_the_second_approval_the_first_is_looked_at_again() -> None:
     story = begun()
     redirected(story)
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
-    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_id, "incident", argument="inconclusive")
     story.engine.state.policy = msgspec.structs.replace(story.engine.state.policy, actors=actors("ana", "ben", "leo"))
-    told = say(story, "leo", "close", incident_id, "incident", argument="test")
+    told = say(story, "leo", "close", incident_id, "incident", argument="inconclusive")
     assert "the policy has no such key of lea any more" in outcome(told)
     assert story.engine.state.incidents.by_id[incident_id].stage == "acknowledged"
     assert {record["what"] for record in told if record["topic"] == "audit"} == {"void", "refused"}
@@ -266,9 +266,9 @@ def test_a_closing_whose_second_wait_is_stale_waits_for_nobody() -> None:
     redirected(story)
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
     incident: Any = story.engine.state.incidents.by_id[incident_id]
-    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_id, "incident", argument="inconclusive")
     say(story, "ana", "assign", incident_id, "incident", argument="ben")  # parts the two
-    say(story, "leo", "close", incident_id, "incident", argument="inconclusive")
+    say(story, "leo", "close", incident_id, "incident", argument="confirmed_unauthorized")
     assert incident.stage == "pending_closure" and len(story.engine.state.approvals.by_event) == 2
     told = told_policy(story, actors=actors("ana", "ben", "lea"), late_after_ms=5_000)
     assert [record["what"] for record in told if record.get("event_id")] == ["void"]
@@ -282,8 +282,7 @@ def test_two_approve_a_policy_under_which_others_may_no_longer() -> None:
     [first] = say(story, "lea", "release", "w")
     del people["lea"]
     told_policy(story, actors=people)
-    assert story.engine.state.proposal is not None
-    name = story.engine.state.proposal.sha256
+    [name] = story.engine.state.proposals
     say(story, "adam", "change_policy", name, "policy")
     told = say(story, "eve", "change_policy", name, "policy")
     assert [(record["what"], record["event_id"]) for record in told if record["topic"] == "audit"][1:] == [("void", first["event_id"])]
