@@ -118,6 +118,17 @@ class IncidentState(msgspec.Struct):
         self.stage, self.stage_before, self.outcome = self.stage_before or "investigating", None, None
         self.handled(at_ms, "closure_withdrawn", why, actor)
 
+    def count(self, standing: "Standing", sign: int) -> None:
+        """A mark stands for so much (`sign` 1), or no longer does (-1)."""
+        self.marks += sign
+        self.unpriced += sign * (standing.base_minor is None)
+        self.marked_base_minor += sign * (standing.base_minor or 0)
+        self.uncovered_base_minor += sign * standing.uncovered_minor
+        minor = self.marked_minor.get(standing.asset, 0) + sign * standing.amount_minor
+        self.marked_minor[standing.asset] = minor
+        if minor == 0:
+            del self.marked_minor[standing.asset]
+
     def trim(self) -> None:
         """Keep the timeline bounded."""
         if len(self.timeline) <= SPOKEN_MAX:

@@ -246,7 +246,7 @@ class Incidents:
         at_stake = incident.at_stake
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
-                self._add(incident, standing, sign)
+                incident.count(standing, sign)
         if after is not None and after.number and (before is None or exceeds(after, before)):
             incident.grown_version = incident.telling
             if incident.stage == "closed":
@@ -260,16 +260,6 @@ class Incidents:
         self.dirty[incident_id] = None
         if incident.at_stake != at_stake:
             self.clocked(incident)
-
-    def _add(self, incident: IncidentState, standing: Standing, sign: int) -> None:
-        incident.marks += sign
-        incident.unpriced += sign * (standing.base_minor is None)
-        incident.marked_base_minor += sign * (standing.base_minor or 0)
-        incident.uncovered_base_minor += sign * standing.uncovered_minor
-        minor = incident.marked_minor.get(standing.asset, 0) + sign * standing.amount_minor
-        incident.marked_minor[standing.asset] = minor
-        if minor == 0:
-            del incident.marked_minor[standing.asset]
 
     def reopen(self, incident: IncidentState, now_ms: int, why: str) -> None:
         """Facts came that nobody had when it was closed: it is new again, and pages again."""

@@ -24,6 +24,7 @@ from tests.simulation.decision_rules import (
     Told,
     Waiting,
     content,
+    is_about,
     is_settled,
 )  # fmt: skip
 from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
@@ -210,9 +211,7 @@ class DecisionAuditor:
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
         changed += [
-            mark
-            for mark in records
-            if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and self.is_about(value, mark)
+            mark for mark in records if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and is_about(value, mark)
         ]  # what was reported
         alone = what == "decided" and len(outcome["actors"]) == 1
         self.powers.judged(value, self.people[actor].machine, alone, sheet, self.marks)
@@ -304,7 +303,7 @@ class DecisionAuditor:
             changed.discard("incident_id")
         value = told.value
         decided = outcome is not None and outcome["what"] == "decided"
-        if known is not None and decided and value["command"] in BY_DECISION and self.is_about(value, known):
+        if known is not None and decided and value["command"] in BY_DECISION and is_about(value, known):
             facts, allowed = BY_DECISION[value["command"]]
             assert changed <= facts, f"{value['command']} changed {changed}"
             assert stages[0] == stages[1] or stages in allowed, f"{value['command']} made {stages}"
@@ -320,12 +319,6 @@ class DecisionAuditor:
         self.marks[name] = mark
         if mark["withdrawal_id"] is not None:
             self.of_withdrawal.setdefault(mark["withdrawal_id"], set()).add(name)
-
-    @staticmethod
-    def is_about(value: dict[str, Any], mark: Record) -> bool:
-        """Whether a decision is about a mark."""
-        field = {"mark": "mark_id", "withdrawal": "withdrawal_id", "incident": "incident_id"}.get(value["subject"])
-        return field is not None and mark[field] == value["subject_id"]
 
     def verdict(self, verdict: Record, told: Told, outcome: Record | None) -> list[str]:
         """A verdict becomes milder in one way only. Gives back the withdrawal's id if it is held for a loss now and wasn't."""

@@ -76,6 +76,12 @@ def content(value: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(value.get(field) for field in ("subject", "subject_id", "command", "amount", "argument", "time_ms"))
 
 
+def is_about(value: dict[str, Any], mark: Record) -> bool:
+    """Whether a decision is about a mark."""
+    field = {"mark": "mark_id", "withdrawal": "withdrawal_id", "incident": "incident_id"}.get(value["subject"])
+    return field is not None and mark[field] == value["subject_id"]
+
+
 def grew(mark: Record, known: Record | None) -> bool:
     """Whether a mark came to an incident, or stands for more than it did."""
     if mark["state"] not in STANDING:
