@@ -143,8 +143,8 @@ class Decisions:
         )
         self.outbox.put("verdicts", account_id or withdrawal_id, verdict)
 
-    def finding(self, finding: Finding) -> str | None:
-        """Put a finding into its incident, mark its amount, and tell people if it is due. Returns the incident."""
+    def finding(self, finding: Finding, *, left: bool = False) -> str | None:
+        """Put a finding into its incident, mark its amount, and tell people if it is due. `left`: what it is about is gone. Returns the incident."""
         state = self.state
         totals = state.totals.findings
         totals[finding.rule] = totals.get(finding.rule, 0) + 1
@@ -158,6 +158,7 @@ class Decisions:
             None if marked is None else marked.incident_id,
         )  # fmt: skip
         incident_id = joined.incident.incident_id
+        joined.incident.gone |= left and not rule.statistical
         for other in joined.merged:
             self._move_marks(other.incident_id, incident_id)
             self.publish_incident(other.incident_id)
@@ -254,9 +255,11 @@ class Decisions:
         return left(headrooms(marks)[THEFT].total(), whole_minor, self.state.policy)
 
     def watch_clocks(self) -> None:
-        """On a Tick: tell of every target of a clock sheet that was missed, once."""
+        """On a Tick: page what had to wait for it, and tell of every target of a clock sheet that was missed, once."""
         state = self.state
         now_ms = state.clock.now_ms
+        for incident_id in list(state.incidents.pages_wait):
+            self._tell(incident_id)
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
@@ -270,6 +273,14 @@ class Decisions:
         if mark is not None and mark.stage == "cleared":
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
+
+    def left(self, known: Known) -> None:
+        """What was held has left: people are woken for it, if it was an exact rule that held it."""
+        incident = self.state.incidents.by_id.get(self.state.incidents.root(known.incident_id) or "")
+        exact = any(rule_of(reason.rule).verdict == "HOLD" and not rule_of(reason.rule).statistical for reason in known.reasons)
+        if incident is not None and exact and not incident.gone:
+            incident.gone = True
+            self._tell(incident.incident_id)
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
         """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did.
@@ -312,7 +323,7 @@ class Decisions:
         """
         incident_id = known.incident_id
         for finding in findings:
-            incident_id = self.finding(finding) or incident_id
+            incident_id = self.finding(finding, left=known.left) or incident_id
         known = msgspec.structs.replace(known, incident_id=self.state.incidents.root(incident_id))
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
         review: ReviewTold | None = "severe"

@@ -31,7 +31,8 @@ PLACES = ("wallet", "provider", "address")
 class IncidentState(msgspec.Struct):
     """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
 
-    `stage_before` is what it goes back to if a closing that was proposed comes to nothing.
+    `stage_before` is what it goes back to if a closing that was proposed comes to nothing. `gone` says that something left that an exact rule is
+    about; `paged_base_minor` is what more is measured by, `paged_most_minor` the most that ever paged.
     """
 
     incident_id: str
@@ -67,11 +68,16 @@ class IncidentState(msgspec.Struct):
     marked_base_minor: int = 0
     uncovered_base_minor: int = 0
     paged_base_minor: int = -1
+    paged_most_minor: int = -1
     paged_certain: bool = False
+    paged_gone: bool = False
     last_paged_at_ms: int | None = None
+    paged_again_at_ms: int | None = None
+    page_waits: bool = False
     alerts: int = 0
     severe: bool = False
     certain: bool = False
+    gone: bool = False
     reopened: bool = False
     alerts_due: bool = False
     muted: bool = False

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from monitor import paging
 from monitor.clock_sheet import begun, joined
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
@@ -19,7 +20,6 @@ from monitor.incident_words import summary, title
 from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.policy import Limits, Policy
 
-ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
 
 Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted"]
@@ -65,6 +65,7 @@ class Incidents:
         self.counts = Counts()
         self.names = 0
         self.due_ms: dict[str, int] = {}
+        self.pages_wait: dict[str, None] = {}
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
@@ -79,6 +80,7 @@ class Incidents:
         """Take over what was snapshotted, but for the keys."""
         self.by_id = {incident.incident_id: incident for incident in incidents}
         self.dirty, self.counts = dict.fromkeys(dirty), counts
+        self.pages_wait = {incident.incident_id: None for incident in self.by_id.values() if incident.page_waits}
         self.names = sum(len(incident.withdrawals) + len(incident.accounts) for incident in self.by_id.values())
         for incident in self.by_id.values():
             self.clocked(incident)
@@ -155,6 +157,7 @@ class Incidents:
         for absorbed in (*other.absorbed, other.incident_id):
             incident.absorbed[absorbed] = None
             self.by_id[absorbed].merged_into = incident.incident_id
+        self._wait(other, waits=False)
         other.absorbed, other.stage = {}, "merged"
         detail = f"{rule_of(other.rule).title}, {other.marks} mark(s): one with {incident.incident_id}"
         other.handled(now_ms, "merged", detail)
@@ -184,9 +187,7 @@ class Incidents:
         incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
         incident.trim()
         incident.missed += [target for target in other.missed if target not in incident.missed]
-        incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
-        incident.paged_certain |= other.paged_certain
-        incident.last_paged_at_ms = max((at_ms for at_ms in (incident.last_paged_at_ms, other.last_paged_at_ms) if at_ms is not None), default=None)
+        paging.joined(incident, other)
         incident.alerts += other.alerts
         incident.severe |= other.severe
         incident.certain |= other.certain
@@ -238,6 +239,7 @@ class Incidents:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
             incident.severity = "warning"
+        paging.lowered(incident, self.page_base_minor)
         self.dirty[incident_id] = None
         if incident.at_stake != at_stake:
             self.clocked(incident)
@@ -257,7 +259,8 @@ class Incidents:
         incident.stage, incident.outcome, incident.closed_at_ms, incident.reopened = "new", None, None, True
         incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=None, acknowledged_at_ms=None)
         incident.missed = [target for target in incident.missed if target != "acknowledged"]
-        incident.paged_base_minor, incident.paged_certain, incident.alerts_due = -1, False, True
+        paging.unpaged(incident)
+        incident.alerts_due = True
         incident.handled(now_ms, "reopened", why)
         self.counts.reopened += 1
         self.dirty[incident.incident_id] = None
@@ -266,18 +269,17 @@ class Incidents:
     def alert_due(self, incident: IncidentState, now_ms: int, allow: Callable[[], bool]) -> tuple[str, Why] | None:
         """Whether somebody must be told now: a page or a notice, and why. Asking counts as telling.
 
-        A page at first, at ten times the value, and when what was an opinion becomes certain. `allow` takes a page from the budget; what is
-        severe doesn't ask. An incident that was refused its page asks again at its next finding.
+        A page by the rules of `monitor.paging`. `allow` takes a page from the budget; what is severe doesn't ask. An incident that was refused
+        its page asks again at its next finding; one that must wait for it, on a Tick.
         """
         if not incident.is_open:
             return None
-        first = incident.paged_base_minor < 0
-        grown = incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1)
-        proven = incident.certain and not incident.paged_certain
-        why: Why = "escalated" if not first else "reopened" if incident.reopened else "opened"
-        if incident.severity == "critical" and (first or grown or proven):
+        why: Why = "escalated" if incident.paged_base_minor >= 0 else "reopened" if incident.reopened else "opened"
+        woken = incident.severity == "critical" and paging.wakes(incident, now_ms)
+        self._wait(incident, waits=incident.severity == "critical" and not woken and paging.is_grown(incident))
+        if woken:
             if incident.severe or allow():
-                incident.paged_base_minor, incident.paged_certain = incident.marked_base_minor, incident.certain
+                paging.paged(incident, now_ms)
                 self._paged(incident, now_ms)
                 return self._told(incident, "page", why, now_ms)
             self.counts.over_budget += not incident.muted
@@ -286,8 +288,15 @@ class Incidents:
             return self._told(incident, "notice", why, now_ms)
         return None
 
+    def _wait(self, incident: IncidentState, *, waits: bool) -> None:
+        if waits != incident.page_waits:
+            incident.page_waits = waits
+            if waits:
+                self.pages_wait[incident.incident_id] = None
+            else:
+                del self.pages_wait[incident.incident_id]
+
     def _paged(self, incident: IncidentState, now_ms: int) -> None:
-        incident.last_paged_at_ms = now_ms
         if incident.clock.paged_at_ms is None:
             incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=now_ms)
         self.clocked(incident)
@@ -382,4 +391,5 @@ class Incidents:
         del self.by_id[incident_id]
         self.dirty.pop(incident_id, None)
         self.due_ms.pop(incident_id, None)
+        self._wait(incident, waits=False)
         self.counts.evicted += 1

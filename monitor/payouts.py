@@ -142,6 +142,7 @@ class Payouts:
     def _too_late(self, withdrawal_id: str, known: Known, at_ms: int, *, told: bool) -> None:
         """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
         self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
+        self.decisions.left(known)
         if not told:
             self.decisions.verdict(withdrawal_id, known, "HOLD", (), at_ms)
 
@@ -158,7 +159,7 @@ class Payouts:
             if self.state.withdrawals.evicted == 0:
                 loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, amount_minor)
             keys = (f"address:{known.destination}", *((f"wallet:{event.wallet_id}",) if event.wallet_id is not None else ()))
-            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss))
+            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss), left=True)
             known = msgspec.structs.replace(known, incident_id=incident_id)
         known = self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),), event.occurred_at_ms)
         if event.status in LEFT and event.wallet_id is not None:
@@ -295,4 +296,4 @@ class Payouts:
         detail = f"{outflow.amount} {outflow.asset} left wallet {outflow.wallet_id} to {paid_to} in transaction {outflow.tx_id}: {why}"
         detail += self.wallet_rules.trouble_before(outflow.wallet_id, outflow.occurred_at_ms)
         keys = (f"address:{paid_to}", f"wallet:{outflow.wallet_id}")
-        self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss))
+        self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss), left=True)

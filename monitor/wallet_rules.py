@@ -52,8 +52,9 @@ class WalletRules:
         return self.state.wallets.of(wallet_id, self.state.policy.limits.wallets)
 
     def _tell(self, rule: str, detail: str, at_ms: int, wallet_id: str, loss: Subject | None = None) -> None:
+        """Tell of a wallet; `loss` has left it."""
         if self.decisions.on(rule):
-            self.decisions.finding(Finding(rule, detail, at_ms, (f"wallet:{wallet_id}",), None, loss))
+            self.decisions.finding(Finding(rule, detail, at_ms, (f"wallet:{wallet_id}",), None, loss), left=loss is not None)
 
     def _trouble(self, wallet_id: str, wallet: Wallet, action: WalletAction, at_ms: int) -> None:
         troubles = (*wallet.troubles, Trouble(at_ms, wallet.sends))[-TROUBLES_KEPT:]
