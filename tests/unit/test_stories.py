@@ -22,7 +22,7 @@ STORIES = {
         withdrawals status=cancelled                  | mark cleared 1 BTC""",
     "it was to be held and left all the same": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        withdrawals status=broadcast tx_id=t          | verdict HOLD late more_than_held""",
+        withdrawals status=broadcast tx_id=t          | page; verdict HOLD late more_than_held""",
     "more is paid than was asked for": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=broadcast tx_id=t amount=1.00000001 | mark suspected 1.00000001 BTC; page; verdict HOLD late amount_changed""",
@@ -113,17 +113,17 @@ STORIES = {
     "held, given up, and paid all the same: marked again": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
         withdrawals status=failed                     | mark cleared 1 BTC
-        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; verdict HOLD late more_than_held""",
+        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; page; verdict HOLD late more_than_held""",
     "redirected, given up, and paid all the same: marked again": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=signed address=thief       | mark suspected 1 BTC; page; verdict HOLD redirect
         withdrawals status=failed                     | mark cleared 1 BTC
-        withdrawals status=broadcast address=thief tx_id=t | mark suspected 1 BTC; verdict HOLD late redirect
+        withdrawals status=broadcast address=thief tx_id=t | mark suspected 1 BTC; page; verdict HOLD late redirect
         outflows address=thief tx_id=t                |
         progress                                      |""",
     "what was seen on chain isn't given back when the step says cancelled": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        outflows tx_id=t withdrawal_id=w              | verdict HOLD late more_than_held
+        outflows tx_id=t withdrawal_id=w              | page; verdict HOLD late more_than_held
         withdrawals status=cancelled                  |""",
     "what was broadcast isn't given back either": """
         withdrawals status=requested                  | verdict CLEAR
@@ -132,7 +132,7 @@ STORIES = {
         withdrawals status=cancelled                  |""",
     "the loss turns out larger": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        withdrawals status=broadcast amount=100 tx_id=t | mark suspected 100 BTC; verdict HOLD late amount_changed,more_than_held""",
+        withdrawals status=broadcast amount=100 tx_id=t | mark suspected 100 BTC; page; verdict HOLD late amount_changed,more_than_held""",
     "several outputs of one transaction that nobody asked for": """
         outflows tx_id=t address=thief amount=1       |
         outflows tx_id=t address=thief amount=1000 asset=ETH |
