@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from detectors.elementary import exp
 from monitor.contracts.base import Cause
@@ -23,7 +24,8 @@ class MarkState(msgspec.Struct, frozen=True):
     """The current version of one mark. `subject.amount_minor` is the whole loss; values are of the price that the mark was made at.
 
     What is open (still to be compensated) is held in `parts`; a rest that no price is known for is in none. `paid` and `returned` are what layers
-    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer.
+    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer. `told_minor` is what facts
+    had told when a person set another amount, 0 where none did: they change it only by telling of more.
     """
 
     subject: Subject
@@ -40,6 +42,7 @@ class MarkState(msgspec.Struct, frozen=True):
     paid: tuple[Part, ...] = ()
     returned: tuple[Part, ...] = ()
     by_people: bool = False
+    told_minor: int = 0
 
     @property
     def mark_id(self) -> str:
@@ -80,6 +83,22 @@ class Change(NamedTuple):
 
     before: MarkState | None
     after: MarkState
+
+
+def found(known: MarkState | None, subject: Subject, cause: Cause, incident_id: str) -> MarkState | None:
+    """The next version of a loss that a finding tells of, without its value; None when at least as much of it is marked already.
+
+    Nobody has confirmed a loss that turns out larger: it is suspected again, whatever it was. It stays with its incident unless it was cleared.
+    """
+    if known is None:
+        return MarkState(subject, cause, incident_id, 1, "suspected", None, None, ())
+    if known.by_people:
+        subject, cause = replace(subject, owner=known.subject.owner), known.cause
+    if known.stage == "cleared":
+        return MarkState(subject, cause, incident_id, known.version + 1, "suspected", None, None, (), by_people=known.by_people)
+    if subject.amount_minor <= max(known.subject.amount_minor, known.told_minor):
+        return None
+    return replace(known, subject=subject, cause=cause, stage="suspected", version=known.version + 1, told_minor=0)
 
 
 class AssetSums(msgspec.Struct):

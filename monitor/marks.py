@@ -17,7 +17,7 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, told
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, told
 from monitor.policy import Layer, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
 from monitor.uncovered import Group, Uncovered
@@ -105,23 +105,19 @@ class Marks:
         return sorted(self.by_withdrawal.get(withdrawal_id, ()))
 
     def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> Change | None:
-        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow; it stays with its incident."""
+        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow, and is suspected; it stays with its incident.
+
+        Another asset under the same id is another loss: it has a mark of its own, with the asset in its name.
+        """
         known = self.by_id.get(subject.mark_id)
-        if known is None or known.stage == "cleared":
-            version = 1 if known is None else known.version + 1
-            if known is not None and known.by_people:
-                subject, cause = replace(subject, owner=known.subject.owner), known.cause
-            fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)
-            return self._priced(known, fresh, now_ms)
-        if subject.amount_minor <= known.subject.amount_minor or (known.settled_minor and subject.asset != known.subject.asset):
-            return None
-        if known.by_people:
-            subject, cause = replace(subject, owner=known.subject.owner), known.cause
-        stage: MarkStage = known.stage if known.standing else "suspected"
-        return self._priced(known, replace(known, subject=subject, cause=cause, stage=stage, version=known.version + 1), now_ms)
+        if known is not None and known.subject.asset != subject.asset:  # never a revision: units of two assets can't be compared
+            subject = replace(subject, mark_id=f"{subject.mark_id}:{subject.asset}")
+            known = self.by_id.get(subject.mark_id)
+        after = found(known, subject, cause, incident_id)
+        return None if after is None else self._priced(known, after, now_ms)
 
     def revise(self, mark_id: str, amount_minor: int, now_ms: int) -> Change | str:
-        """The whole loss is another than was known, larger or smaller; not less than is compensated or came back."""
+        """People say that the whole loss is another, larger or smaller; not less than is compensated or came back. A fact that was known changes it no more."""
         mark = self._known(mark_id)
         if isinstance(mark, str):
             return mark
@@ -136,7 +132,10 @@ class Marks:
             stage = "confirmed"
         elif amount_minor == mark.settled_minor and mark.compensated_minor:
             stage = "compensated"
-        after = replace(mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1)
+        after = replace(
+            mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1,
+            told_minor=mark.told_minor or mark.subject.amount_minor,
+        )  # fmt: skip
         return self._priced(mark, after, now_ms)
 
     def clear(self, mark_id: str) -> Change | str:

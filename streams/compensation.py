@@ -96,7 +96,8 @@ def _events(newest: Mapping[str, Mark], causes: AbstractSet[int], entries: Entri
             names = list(by_withdrawal.get(found.event.withdrawal_id or "", ()))
             if isinstance(found, OutflowEntry):
                 what = "outflow"
-                names.append(f"outflow:{found.event.tx_id} {found.event.event_id}")
+                loss = f"outflow:{found.event.tx_id} {found.event.event_id}"
+                names += [loss, f"{loss}:{found.event.asset}"]
             else:
                 gone, what = found.event.status in LEFT, f"withdrawal {found.event.status}"
         for name in names:

@@ -32,7 +32,7 @@ BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
 }  # fmt: skip
 """What a decision may change in the marks that it is about: facts, and stages."""
-BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared")}
+BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("suspected", "cleared")}
 FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
 """Entries that can make or refute a finding."""
 LEFT_BY = {
@@ -313,7 +313,13 @@ class DecisionAuditor:
             assert told.fresh or told.topic != "feedback"
             assert not (changed and told.topic == "feedback"), "a decision changed a mark that it isn't about"
             assert changed <= {"owner", "cause", "amount"}, f"a finding changed {changed}"
-            assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
+            if "amount" in changed and stages[0] != "cleared":
+                assert known is not None
+                assert number(mark["amount"]) > number(known["amount"]), "a finding made a loss smaller"
+                assert stages[1] == "suspected", "nobody confirmed so much"
+                self.told[f"{stages[0]} and grown"] += 1
+            else:
+                assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
             if told.topic == "feedback" and stages[0] != stages[1]:
                 assert decided and value["command"] == "confirm" and stages[1] == "suspected", "no decision made it"
             assert name not in self.set_by_people or not changed & {"owner", "cause"}, "a finding overrode a person"

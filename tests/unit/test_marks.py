@@ -88,6 +88,48 @@ def test_the_life_of_a_mark() -> None:
     assert marks.ledger.uses == {}
 
 
+def test_what_people_confirmed_is_suspected_again_when_it_grows() -> None:
+    marks = made(kind=10_000_000)
+    held(marks, 2_000_000)
+    done(marks.confirm("m"))
+    assert marks.hold(subject(2_000_000), "unauthorized_access", "i", NOW_MS) is None
+    assert told(marks.by_id["m"]).startswith("confirmed 2000000")
+    assert told(held(marks, 3_000_000)) == "suspected 3000000 30 kind:3000000"
+    assert isinstance(marks.compensate("m"), str)  # nobody confirmed the larger loss
+    done(marks.confirm("m"))
+    done(marks.recover("m", 1_000_000))
+    assert told(held(marks, 4_000_000)) == "suspected 3000000 30 kind:3000000"
+    assert told(done(marks.confirm("m"))).startswith("partly_recovered 3000000")
+
+
+def test_what_people_revised_grows_only_by_more_than_was_known_to_them() -> None:
+    marks = made(kind=10_000_000)
+    held(marks, 3_000_000)
+    done(marks.confirm("m"))
+    assert told(done(marks.revise("m", 1_000_000, NOW_MS))).startswith("confirmed 1000000")
+    assert told(done(marks.revise("m", 2_000_000, NOW_MS))).startswith("confirmed 2000000")
+    assert marks.hold(subject(3_000_000), "unauthorized_access", "i", NOW_MS) is None
+    assert told(held(marks, 3_000_001)).startswith("suspected 3000001")
+    done(marks.revise("m", 9_000_000, NOW_MS))
+    assert told(done(marks.revise("m", 4_000_000, NOW_MS))).startswith("suspected 4000000")
+    assert told(held(marks, 5_000_000)).startswith("suspected 5000000")
+
+
+def test_another_asset_under_a_known_id_is_another_loss() -> None:
+    marks = made(kind=10_000_000)
+    held(marks, 2_000_000)
+    done(marks.confirm("m"))
+    other = msgspec.structs.replace(subject(5_000_000), asset="BTC")
+    for number in (1, 2):
+        change = marks.hold(other, "unauthorized_access", "i", NOW_MS)
+        assert (change is not None) == (number == 1)
+    assert told(marks.by_id["m"]).startswith("confirmed 2000000")
+    assert (marks.by_id["m:BTC"].subject.asset, marks.by_id["m:BTC"].open_minor) == ("BTC", 5_000_000)
+    done(marks.clear("m"))
+    assert marks.hold(other, "unauthorized_access", "i", NOW_MS) is None
+    assert told(held(marks, 1_000_000)) == "suspected 1000000 10 kind:1000000"
+
+
 def test_a_compensated_loss_that_grows_is_suspected_again_for_the_rest_alone() -> None:
     marks = made(money=1_000)
     held(marks, 5_000_000)

@@ -133,6 +133,19 @@ STORIES = {
     "the loss turns out larger": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
         withdrawals status=broadcast amount=100 tx_id=t | mark suspected 100 BTC; page; verdict HOLD late amount_changed,more_than_held""",
+    "an outflow told again with another asset is another loss beside": """
+        outflows event_id=o tx_id=t address=thief amount=1000 |
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1000 BTC; page
+        outflows event_id=o tx_id=t address=thief amount=1 asset=ETH | audit repeat-conflict; notice
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1 ETH
+        outflows event_id=o tx_id=t address=thief amount=1001 | audit repeat-conflict
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1001 BTC""",
     "several outputs of one transaction that nobody asked for": """
         outflows tx_id=t address=thief amount=1       |
         outflows tx_id=t address=thief amount=1000 asset=ETH |
