@@ -179,12 +179,17 @@ class Decisions:
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
-        change = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        marks, incidents, limits = state.marks, state.incidents, state.policy.limits
+        stood, marked = marks.standing, incidents.marked
+        change = marks.hold(subject, cause, incident_id, state.clock.now_ms)
         if change is not None:
             self._take(change)
             if change.after.incident_id != incident_id:
                 self._tell(change.after.incident_id)
-        state.marks.forget(state.policy.limits.marks)
+        marks.forget(limits)
+        if stood <= limits.marks < marks.standing or marked <= limits.incidents < incidents.marked:
+            detail = f"{marks.standing:,} marks stand, in {incidents.marked:,} incidents; limits are {limits.marks:,} and {limits.incidents:,}"
+            self.finding(Finding("kept_over_limit", detail, state.clock.now_ms, ("budget:kept",)))
 
     def changed(self, *changes: Change) -> None:
         """Marks were changed: their incidents are told what they stand for now, the new versions are published, then the coverage.

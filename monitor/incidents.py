@@ -56,13 +56,14 @@ class Standing(NamedTuple):
 
 
 class Incidents:
-    """Incidents by id, and by the keys that tie findings together. `names` and `due_ms` follow from the rest."""
+    """Incidents by id, and by the keys that tie findings together. `marked` counts those with marks that stand; it follows from the rest, as does what stands below it."""
 
     def __init__(self, policy: Policy) -> None:
         self.by_id: dict[str, IncidentState] = {}
         self.keys = IncidentKeys()
         self.dirty: dict[str, None] = {}
         self.counts = Counts()
+        self.marked = 0
         self.names = 0
         self.due_ms: dict[str, int] = {}
         self.pages_wait: dict[str, None] = {}
@@ -82,6 +83,7 @@ class Incidents:
         self.dirty, self.counts = dict.fromkeys(dirty), counts
         self.pages_wait = {incident.incident_id: None for incident in self.by_id.values() if incident.page_waits}
         self.names = sum(len(incident.withdrawals) + len(incident.accounts) for incident in self.by_id.values())
+        self.marked = sum(incident.marks > 0 for incident in self.by_id.values())
         for incident in self.by_id.values():
             self.clocked(incident)
 
@@ -228,10 +230,11 @@ class Incidents:
         incident = self.by_id.get(incident_id)
         if incident is None:
             return
-        at_stake = incident.at_stake
+        at_stake, was_marked = incident.at_stake, incident.marks > 0
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
                 self._add(incident, standing, sign)
+        self.marked += (incident.marks > 0) - was_marked
         grown = after is not None and (before is None or after.number > before.number or (after.base_minor or 0) > (before.base_minor or 0))
         if incident.stage == "closed" and grown:
             self.reopen(incident, now_ms, f"its mark {mark_id} grew")
@@ -368,16 +371,14 @@ class Incidents:
         return counts
 
     def _evict(self, limit: int, keep: str) -> None:
-        """Over the limit what is merged goes first, then what is closed, then what has no marks; of equals the oldest."""
+        """Over the limit what is merged goes first, then what is closed, then the least severe; of equals the oldest. None with marks that stand."""
         over = len(self.by_id) - limit
-        if over <= 0:
+        if over <= 0 or len(self.by_id) - self.marked <= 1:
             return
-        order = sorted(
-            self.by_id.values(), key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), one.marks > 0, one.ordinal)
-        )
-        for incident in order[: over + limit // EVICTED_SHARE]:
-            if incident.incident_id != keep:
-                self._forget(incident)
+        idle = [one for one in self.by_id.values() if one.marks == 0 and one.incident_id != keep]
+        idle.sort(key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), RANK[one.severity], one.ordinal))
+        for incident in idle[: over + limit // EVICTED_SHARE]:
+            self._forget(incident)
 
     def _forget(self, incident: IncidentState) -> None:
         incident_id = incident.incident_id

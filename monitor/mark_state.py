@@ -12,6 +12,7 @@ from monitor.findings import Subject
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
 from monitor.prices import PriceState
+from monitor.uncovered import Group
 
 LN2 = 0.6931471805599453
 MINUTE_MS = 60_000
@@ -129,6 +130,11 @@ class Drain(msgspec.Struct):
         """A mark of that value was made now."""
         self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
         self.at_ms = max(self.at_ms, now_ms)
+
+
+def group_of(mark: MarkState) -> Group:
+    """The group in which a mark waits while it is uncovered."""
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
 
 
 def told(stage: MarkStage) -> str:

@@ -6,7 +6,6 @@ or why it is refused and then has changed nothing. Exact integers throughout, bu
 
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -17,10 +16,10 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, told
-from monitor.policy import Layer, Policy
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, group_of, told
+from monitor.policy import Layer, Limits, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
-from monitor.uncovered import Group, Uncovered
+from monitor.uncovered import Group, Uncovered, leave
 
 
 class Marks:
@@ -39,6 +38,7 @@ class Marks:
         self.drain = Drain()
         self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
         self.layers: tuple[Layer, ...] = ()
+        self.forgotten = 0
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
@@ -284,19 +284,32 @@ class Marks:
             self._replaced(*change)
         return changes
 
-    def forget(self, limit: int) -> int:
-        """Over the limit, marks that stand no longer go, the oldest first; standing ones never do. Returns how many went."""
-        over = len(self.by_id) - limit
-        if over <= 0 or self.stages["cleared"] + self.stages["compensated"] == 0:
+    def forget(self, limits: Limits) -> int:
+        """Over its limit, what is cleared goes, the oldest first, and so does what is compensated over a limit of its own. Returns how many went.
+
+        What stands never goes. An event has had of a layer what was paid for it, known or forgotten.
+        """
+        compensated = self.stages["compensated"]
+        return self._forget("cleared", len(self.by_id) - compensated, limits.marks) + self._forget(
+            "compensated", compensated, limits.marks_compensated
+        )
+
+    def _forget(self, stage: MarkStage, number: int, limit: int) -> int:
+        if number <= limit or self.stages[stage] == 0:
             return 0
-        gone = list(islice((mark for mark in self.by_id.values() if not mark.standing), over + limit // EVICTED_SHARE))
+        gone = list(islice((mark for mark in self.by_id.values() if mark.stage == stage), number - limit + limit // EVICTED_SHARE))
         for mark in gone:
-            self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
-            self.stages[mark.stage] -= 1
+            self.stages[stage] -= 1
             del self.by_id[mark.mark_id]
-            _leave(self.by_incident, mark.incident_id, mark.mark_id)
-            _leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+            leave(self.by_incident, mark.incident_id, mark.mark_id)
+            leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+        self.forgotten += len(gone)
         return len(gone)
+
+    @property
+    def standing(self) -> int:
+        """How many marks stand."""
+        return self.stages["suspected"] + self.stages["confirmed"] + self.stages["partly_recovered"]
 
     def _known(self, mark_id: str) -> MarkState | str:
         mark = self.by_id.get(mark_id)
@@ -360,8 +373,8 @@ class Marks:
         if before is not None:
             self._add(before, -1)
             self.stages[before.stage] -= 1
-            _leave(self.by_incident, before.incident_id, mark_id)
-            _leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
+            leave(self.by_incident, before.incident_id, mark_id)
+            leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
         self._add(after, 1)
         self.stages[after.stage] += 1
         self.by_incident.setdefault(after.incident_id, {})[mark_id] = None
@@ -385,15 +398,3 @@ class Marks:
             sums.uncovered_base_minor += sign * (uncovered or 0)
             sums.compensated_minor += sign * mark.compensated_minor
             sums.recovered_minor += sign * mark.recovered_minor
-
-
-def _leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
-    members = members_of[group]
-    del members[mark_id]
-    if not members:
-        del members_of[group]
-
-
-def group_of(mark: MarkState) -> Group:
-    """The group in which a mark waits while it is uncovered."""
-    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)

@@ -95,7 +95,9 @@ class Mark(Output, frozen=True, kw_only=True, gc=False):
     version: Annotated[int, Meta(ge=1)]
     state: Annotated[
         MarkStage,
-        Meta(description="cleared: it was no loss. A mark that is found to be larger than people said is suspected again; what is compensated stays so."),
+        Meta(
+            description="cleared: it was no loss. A mark that is found to be larger than people said is suspected again; what is compensated stays so."
+        ),
     ]
     withdrawal_id: Id | None
     account_id: Id | None

@@ -7,7 +7,7 @@ from monitor.contracts.base import Owner
 from monitor.findings import Subject
 from monitor.mark_state import Change, MarkState
 from monitor.marks import Marks
-from monitor.policy import Layer
+from monitor.policy import Layer, Limits
 from tests.simulation.journals import START_MS, policy
 
 LAYERS = (Layer("kind", "XEM", kind="guarantee"), Layer("money", "JPY", causes=("unauthorized_access",)), Layer("group", "JPY", customers_only=False))
@@ -299,20 +299,37 @@ def test_everything_recovered_leaves_nothing_to_pay() -> None:
     assert marks.ledger.layers["money"].available_minor == 100
 
 
-def test_over_the_limit_only_what_stands_no_longer_is_forgotten_the_oldest_first() -> None:
+def test_over_the_limits_only_what_stands_no_longer_is_forgotten_the_oldest_first() -> None:
     marks = made(money=1_000)
-    for number in range(10):
+    for number in range(12):
         held(marks, 1_000_000, f"m{number}")
     for number in (0, 1, 2):
-        marks.clear(f"m{number}")
-    marks.confirm("m3")
-    marks.compensate("m3")
-    assert marks.forget(8) == 2
-    assert set(marks.by_id) == {f"m{number}" for number in range(2, 10)}
-    assert marks.forget(1) == 2  # all of them that stand no longer
-    assert (len(marks.by_id), marks.stages["cleared"], marks.stages["compensated"], marks.of_incident("i")) == (6, 0, 0, sorted(marks.by_id))
-    assert marks.ledger.uses["money", "i"].used_minor == 60  # what was paid for m3 counts for the event no longer
-    assert marks.forget(1) == 0
+        done(marks.clear(f"m{number}"))
+    for number in (3, 4):
+        done(marks.confirm(f"m{number}"))
+        done(marks.compensate(f"m{number}"))
+    assert marks.forget(Limits(marks=8, marks_compensated=2)) == 2  # ten that aren't compensated
+    assert set(marks.by_id) == {f"m{number}" for number in range(2, 12)}
+    assert marks.forget(Limits(marks=1, marks_compensated=2)) == 1  # what stands stays
+    assert marks.forget(Limits(marks=1, marks_compensated=1)) == 1
+    assert (len(marks.by_id), marks.stages["cleared"], marks.stages["compensated"], marks.standing, marks.forgotten) == (8, 0, 1, 7, 4)
+    assert marks.of_incident("i") == sorted(marks.by_id)
+    assert marks.forget(Limits(marks=1, marks_compensated=1)) == 0
+
+
+def test_what_was_paid_counts_for_its_event_when_the_marks_are_forgotten() -> None:
+    marks = Marks(policy(layers=(Layer("money", "JPY", limit_per_event="20"),)))
+    marks.ledger.fund("money", "JPY", 1_000)
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    for number in (0, 1):
+        held(marks, 1_000_000, f"m{number}")
+        done(marks.confirm(f"m{number}"))
+        done(marks.compensate(f"m{number}"))
+    assert marks.hold(subject(1_000_000, "m0"), "unauthorized_access", "i", NOW_MS) is None  # it is known that it was paid
+    assert marks.forget(Limits(marks=1, marks_compensated=1)) == 1
+    assert marks.ledger.uses["money", "i"].used_minor == 20
+    assert told(held(marks, 1_000_000, "m2")) == "suspected 1000000 10 uncovered:10"  # nobody reopens the event's limit
+    assert told(held(marks, 1_000_000, "m3", "another")) == "suspected 1000000 10 money:10"
 
 
 def test_layers_of_a_term_that_are_wrong_are_refused_and_the_former_stay() -> None:

@@ -2,7 +2,7 @@
 
 from monitor.contracts.base import Cause
 from monitor.marks import Marks
-from monitor.policy import Layer
+from monitor.policy import Layer, Limits
 from tests.simulation.journals import policy
 from tests.unit.test_marks import NOW_MS, done, held, made, told
 
@@ -34,5 +34,5 @@ def test_a_withdrawal_has_all_its_marks_whatever_their_incidents() -> None:
     done(marks.move("withdrawal:w:t2", "i"))
     assert (marks.of_withdrawal("w"), marks.of_incident("j")) == (marks.of_incident("i"), [])
     done(marks.clear("withdrawal:w"))
-    assert marks.forget(1) == 1
+    assert marks.forget(Limits(marks=1)) == 1
     assert marks.of_withdrawal("w") == marks.of_incident("i") == ["withdrawal:w:t2"]
