@@ -14,12 +14,13 @@ from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Ver
 from monitor.coverage import Position, coverage, mark_record, position
 from monitor.findings import Finding, Subject, rule_of
 from monitor.headroom import THEFT, headrooms, set_aside
-from monitor.incident_state import incident_record
+from monitor.incident_state import alert_record, incident_record
 from monitor.incident_words import left
 from monitor.incidents import Standing
 from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
+from monitor.regrouping import merged
 from monitor.scoring import Opinion
 from monitor.sources import Notice
 from monitor.state import State
@@ -160,8 +161,7 @@ class Decisions:
         incident_id = joined.incident.incident_id
         joined.incident.gone |= left and not rule.statistical
         for other in joined.merged:
-            self._move_marks(other.incident_id, incident_id)
-            self.publish_incident(other.incident_id)
+            merged(self, joined.incident, other)
         if subject is not None:
             self._mark(subject, rule.cause, incident_id)
         if joined.opened or joined.merged:
@@ -170,12 +170,6 @@ class Decisions:
             self._tell(incident_id)
         return incident_id
 
-    def _move_marks(self, from_id: str, to_id: str) -> None:
-        """Two incidents are one: every mark of the one that ended is the other's, as a new version."""
-        state = self.state
-        changes = (state.marks.move(mark_id, to_id) for mark_id in state.marks.of_incident(from_id))
-        self._take(*(change for change in changes if isinstance(change, Change)))
-
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
@@ -183,7 +177,7 @@ class Decisions:
         stood, marked = marks.standing, incidents.marked
         change = marks.hold(subject, cause, incident_id, state.clock.now_ms)
         if change is not None:
-            self._take(change)
+            self.take(change)
             if change.after.incident_id != incident_id:
                 self._tell(change.after.incident_id)
         marks.forget(limits)
@@ -196,12 +190,13 @@ class Decisions:
 
         Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
         """
-        self._take(*changes)
+        self.take(*changes)
         for before, after in changes:
             if (after.base_minor or 0) > (0 if before is None else before.base_minor or 0):
                 self._tell(after.incident_id)
 
-    def _take(self, *changes: Change) -> None:
+    def take(self, *changes: Change) -> None:
+        """Marks were changed: their incidents know it, the new versions are published. Nobody is told."""
         state, now_ms = self.state, self.state.clock.now_ms
         for before, after in changes:
             self._count(before, after)
@@ -219,7 +214,7 @@ class Decisions:
         """At the end of an entry: what it made available carries what stands uncovered; then coverage of all that moved is published, once."""
         state = self.state
         if state.marks.ledger.freed:
-            self._take(*state.marks.settle())
+            self.take(*state.marks.settle())
         if not self.moved:
             return None
         moved = Moved(position(state.marks, state.clock.now_ms), self.moved_by)
@@ -247,7 +242,7 @@ class Decisions:
         due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
         if due is not None:
             self.publish_incident(incident_id)
-            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left()))
+            self.outbox.put("alerts", incident_id, alert_record(incident, *due, now_ms, state.policy, reserve=self._left()))
         if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
@@ -268,9 +263,7 @@ class Decisions:
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
-            self.outbox.put(
-                "alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, first=late)
-            )
+            self.outbox.put("alerts", incident.incident_id, alert_record(incident, "notice", "clock_missed", now_ms, state.policy, first=late))
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
@@ -362,7 +355,7 @@ class Decisions:
         if incident is not None:
             state.incidents.contradicted(incident, detail, now_ms)
             self.publish_incident(mark.incident_id)
-            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
+            alert = alert_record(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
             self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:

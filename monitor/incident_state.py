@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.clock_sheet import open_targets
 from monitor.contracts.base import Cause
-from monitor.contracts.outputs import ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
+from monitor.contracts.outputs import Alert, ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
 from monitor.incident_words import Facts, summary, title
 from monitor.money import print_amount
 from monitor.policy import ClockTargets, Policy
@@ -23,15 +23,16 @@ TIMELINE_FIRST = 20
 """How it began is never dropped; of the rest the newest stay."""
 What = Literal[
     "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-    "closure_proposed", "closure_withdrawn", "closed", "contradicted",
+    "closure_proposed", "closure_withdrawn", "closed", "contradicted", "mark_moved",
 ]  # fmt: skip
+Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted", "less_covered"]
 PLACES = ("wallet", "provider", "address")
 
 
 class IncidentState(msgspec.Struct):
     """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
 
-    `stage_before` is what it goes back to if a closing that was proposed comes to nothing. `gone` says that something left that an exact rule is
+    `stage_before` is what it goes back to if a closing that was proposed comes to nothing; `parted` are those that people say are others. `gone` says that something left that an exact rule is
     about; `paged_base_minor` is what more is measured by, `paged_most_minor` the most that ever paged.
     """
 
@@ -52,6 +53,7 @@ class IncidentState(msgspec.Struct):
     merged_into: str | None = None
     follows: str | None = None
     absorbed: dict[str, None] = {}
+    parted: list[str] = []
     version: int = 0
     handled_version: int = 0
     findings: int = 0
@@ -173,5 +175,21 @@ def incident_record(incident: IncidentState, now_ms: int, policy: Policy) -> Inc
         timeline=tuple(incident.timeline),
         marked_base_amount=print_amount(incident.marked_base_minor, decimals),
         uncovered_base_amount=print_amount(incident.uncovered_base_minor, decimals),
+        policy_version=policy.version,
+    )
+
+
+def alert_record(incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
+    """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
+    told = facts(incident)._replace(reserve=reserve)
+    return Alert(
+        decided_at_ms=now_ms,
+        alert_id=f"{incident.incident_id}/{incident.alerts}",
+        incident_id=incident.incident_id,
+        kind="page" if kind == "page" else "notice",
+        why=why,
+        severity=incident.severity,
+        title=title(told, policy),
+        summary=first + summary(told, now_ms, policy),
         policy_version=policy.version,
     )

@@ -4,25 +4,22 @@ Union-find over keys, bounded; marks are made elsewhere and told here. What peop
 """
 
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from monitor import paging
 from monitor.clock_sheet import begun, joined
 from monitor.contracts.base import Cause
-from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
+from monitor.contracts.outputs import ClockTarget, Severity, Stage
 from monitor.entities import EVICTED_SHARE
 from monitor.findings import Finding, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
-from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, facts
-from monitor.incident_words import summary, title
+from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, Why
 from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.policy import Limits, Policy
 
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
-
-Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted"]
 
 
 class Counts(msgspec.Struct):
@@ -95,7 +92,7 @@ class Incidents:
     def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str, limits: Limits, marked_in: str | None = None) -> Joined:
         """Put a finding into the open incident that it is tied to, into a closed one that it is a late fact of, or into a new one.
 
-        Several open ones become one: that with the most marks stays, of equals the oldest. A fact later than a closing opens an incident
+        Several open ones become one, unless people parted them: that with the most marks stays, of equals the oldest. A fact later than a closing opens an incident
         that follows the closed one. `marked_in` is the incident that holds the mark of the finding's loss already.
         """
         keys = ties(finding)
@@ -113,13 +110,19 @@ class Incidents:
         else:
             incident = self._open(finding, now_ms, new_id)
             incident.follows = max(closed, key=lambda one: one.ordinal).incident_id if closed else None
-        for other in found[1:]:
-            self._merge(incident, other, now_ms)
+        beside = next((one for one in found if one.incident_id == marked_in), incident)
+        if self._are_parted(incident, beside):
+            incident = beside  # it goes where its loss is
+        merged = []
+        for other in found:
+            if other is not incident and not self._are_parted(incident, other):
+                self._merge(incident, other, now_ms)
+                merged.append(other)
         self._show(incident, self.keys.tie(incident.incident_id, keys, limits.incident_keys))
         self._count(incident, finding, now_ms, limits.incident_names)
         self.dirty[incident.incident_id] = None
         self._evict(limits.incidents, incident.incident_id)
-        return Joined(incident, opened, found[1:])
+        return Joined(incident, opened, merged)
 
     def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
         """Incidents that share a key and whose events are within the window."""
@@ -136,11 +139,20 @@ class Incidents:
         incident = IncidentState(
             new_id, self.counts.opened, rule.severity, rule.cause, finding.rule, finding.detail, sheet, finding.at_ms, now_ms
         )  # fmt: skip
-        self.counts.opened += 1
-        self.by_id[new_id] = incident
-        self.keys.add(new_id)
+        self.add(incident)
         incident.happened(now_ms, "opened", f"{finding.rule}: {finding.detail}")
         return incident
+
+    def add(self, incident: IncidentState, keys: tuple[str, ...] = (), keys_max: int = 0) -> None:
+        """One more incident, and what leads to it."""
+        self.counts.opened += 1
+        self.by_id[incident.incident_id] = incident
+        self.keys.add(incident.incident_id)
+        if keys:
+            self._show(incident, self.keys.tie(incident.incident_id, keys, keys_max))
+
+    def _are_parted(self, one: IncidentState, other: IncidentState) -> bool:
+        return any(self.root(name) == that.incident_id for this, that in ((one, other), (other, one)) for name in this.parted)
 
     def _show(self, incident: IncidentState, keys: Iterable[str]) -> None:
         for key in keys:
@@ -180,6 +192,7 @@ class Incidents:
         incident.stage_before = other.stage_before = incident.outcome = other.outcome = None
         incident.assignee = incident.assignee or other.assignee
         incident.follows = incident.follows or other.follows
+        incident.parted += [name for name in other.parted if name not in incident.parted]
         incident.findings += other.findings
         before = sum(len(names) for one in (incident, other) for names in (one.withdrawals, one.accounts))
         incident.withdrawals |= other.withdrawals
@@ -312,30 +325,19 @@ class Incidents:
             incident.happened(now_ms, "escalated" if why == "escalated" else "paged", f"page {incident.alerts}")
         return kind, why
 
-    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
-        """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
-        told = facts(incident)._replace(reserve=reserve)
-        return Alert(
-            decided_at_ms=now_ms,
-            alert_id=f"{incident.incident_id}/{incident.alerts}",
-            incident_id=incident.incident_id,
-            kind="page" if kind == "page" else "notice",
-            why=why,
-            severity=incident.severity,
-            title=title(told, policy),
-            summary=first + summary(told, now_ms, policy),
-            policy_version=policy.version,
-        )
-
     def contradicted(self, incident: IncidentState, detail: str, now_ms: int) -> None:
         """A fact speaks against what people decided about it: a notice, and whoever is about to decide must look again."""
         if incident.stage == "pending_closure":
             incident.stays_open(now_ms, "a loss of it is contradicted")
         incident.handled(now_ms, "contradicted", detail)
+        self.noticed(incident)
+        self.clocked(incident)
+
+    def noticed(self, incident: IncidentState) -> None:
+        """People are told something of it, awake as they are."""
         incident.alerts += 1
         self.counts.alerts["notice"] += 1
         self.dirty[incident.incident_id] = None
-        self.clocked(incident)
 
     def clocked(self, incident: IncidentState) -> None:
         """Its clock sheet, marks or stage changed: know when its next target is missed."""

@@ -59,7 +59,7 @@ class Role(msgspec.Struct, frozen=True):
 
 
 ANALYST: tuple[Command, ...] = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
-LEAD: tuple[Command, ...] = (*ANALYST, "release", "recovered", "compensated", "close", "reopen")
+LEAD: tuple[Command, ...] = (*ANALYST, "release", "recovered", "compensated", "revise", "move", "close", "reopen")
 ROLES = {"analyst": Role(ANALYST), "lead": Role(LEAD), "administrator": Role(("change_policy",))}
 """Who may do what where the policy says nothing else."""
 
@@ -68,7 +68,7 @@ class FourEyes(msgspec.Struct, frozen=True):
     """What needs a second, different person."""
 
     commands: Annotated[tuple[Command, ...], Meta(description="Commands that always need one.")] = (
-        "release", "close", "reopen", "compensated", "change_policy",
+        "release", "close", "reopen", "compensated", "move", "change_policy",
     )  # fmt: skip
     above_base_amount: Annotated[
         str,

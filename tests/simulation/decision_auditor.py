@@ -30,6 +30,8 @@ BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
         {"recovered_amount"}, {("confirmed", "partly_recovered"), ("partly_recovered", "partly_recovered"), ("compensated", "compensated")},
     ),
     "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
+    "revise": ({"amount"}, {("compensated", "confirmed"), *((stage, "compensated") for stage in STANDING)}),
+    "move": ({"incident_id"}, set()),
 }  # fmt: skip
 """What a decision may change in the marks that it is about: facts, and stages."""
 BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("suspected", "cleared")}
@@ -90,6 +92,8 @@ class DecisionAuditor:
         self.proposed: str | None = None
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
+        self.known_amounts: dict[str, Fraction] = {}
+        self.parted: set[frozenset[str]] = set()
         self.snoozed: dict[str, int] = {}
         self.ended: dict[str, str] = {}
         self.pending: dict[str, str] = {}
@@ -122,6 +126,8 @@ class DecisionAuditor:
         total = Fraction(0)
         for mark in changed:
             amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
+            if value["command"] == "revise":
+                amount = max(amount, number(value["amount"]))
             price = mark["price"] if value["command"] != "recovered" else None
             if mark["asset"] == BASE:
                 total += amount
@@ -142,8 +148,13 @@ class DecisionAuditor:
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
+        costs: Counter[str] = Counter()
         for record in changed:
+            known = self.marks.get(record["mark_id"])
+            if known is not None and known["incident_id"] != record["incident_id"] and known["incident_id"] in merged:
+                costs[known["incident_id"]] += number(record["uncovered_base_amount"] or 0) - number(known["uncovered_base_amount"] or 0)  # type: ignore[assignment]
             self.mark(record, told, outcome, merged)
+        self.merges(merged, costs, records)
         held = []
         for record in records:
             if record["topic"] == "verdicts" and "verdict" in record:
@@ -170,6 +181,17 @@ class DecisionAuditor:
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
+
+    def merges(self, merged: dict[str, str], costs: Counter[str], records: list[Record]) -> None:
+        """What people parted no finding merges, and what a merge costs in cover is told."""
+        for name, into in merged.items():
+            assert frozenset((name, into)) not in self.parted, "merged again what people had parted"
+            self.parted = {frozenset(into if each == name else each for each in pair) for pair in self.parted}
+        told = [record["subject_id"] for record in records if record["topic"] == "audit" and record["what"] == "less-covered"]
+        assert sorted(told) == sorted(name for name, cost in costs.items() if cost > 0), "a merge by which less is covered"
+        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "less_covered"]
+        assert [alert["kind"] for alert in alerts] == ["notice"] * len(told)
+        self.told["less covered"] += len(told)
 
     def contradictions(self, told: Told, records: list[Record]) -> None:
         """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
@@ -268,7 +290,9 @@ class DecisionAuditor:
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
         known = before.get(mark["mark_id"])
-        if known is None or all(mark[fact] == known[fact] for fact in ("state", "owner", "cause", "recovered_amount", "compensated_amount")):
+        if known is None or all(
+            mark[fact] == known[fact] for fact in ("state", "owner", "cause", "amount", "incident_id", "recovered_amount", "compensated_amount")
+        ):
             return False
         return any(each["mark_id"] == mark["mark_id"] for each in self.about(value, before))
 
@@ -285,6 +309,14 @@ class DecisionAuditor:
             assert mark["state"] not in LEFT_BY.get(command, ()), "a decision left something out"
             if command == "recovered":
                 assert number(mark["recovered_amount"]) - number(known["recovered_amount"]) == number(value["amount"])
+            elif command == "revise":
+                assert number(mark["amount"]) == number(value["amount"])
+                self.known_amounts.setdefault(mark["mark_id"], number(known["amount"]))
+            elif command == "move":
+                assert mark["incident_id"] != known["incident_id"]
+                assert value["argument"] in ("new", mark["incident_id"])
+                assert (value["argument"] == "new") == (self.incidents[mark["incident_id"]]["version"] == 1), "moved to another than was said"
+                self.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
             elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
                 assert mark[command.removeprefix("change_")] == value["argument"]
                 if known["owner"] != mark["owner"] or known["cause"] != mark["cause"]:
@@ -299,11 +331,12 @@ class DecisionAuditor:
         assert mark["version"] == (1 if known is None else known["version"] + 1), "a version is missing"
         changed = set() if known is None else {fact for fact in FACTS if mark[fact] != known[fact]}
         stages = (None if known is None else known["state"], mark["state"])
-        if "incident_id" in changed and known is not None:
-            assert known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
-            changed.discard("incident_id")
         value = told.value
         decided = outcome is not None and outcome["what"] == "decided"
+        if "incident_id" in changed and known is not None:
+            by_people = decided and value["command"] == "move" and self.is_about(value, known)
+            assert by_people or known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
+            changed.discard("incident_id")
         if known is not None and decided and value["command"] in BY_DECISION and self.is_about(value, known):
             facts, allowed = BY_DECISION[value["command"]]
             assert changed <= facts, f"{value['command']} changed {changed}"
@@ -315,7 +348,7 @@ class DecisionAuditor:
             assert changed <= {"owner", "cause", "amount"}, f"a finding changed {changed}"
             if "amount" in changed and stages[0] != "cleared":
                 assert known is not None
-                assert number(mark["amount"]) > number(known["amount"]), "a finding made a loss smaller"
+                assert number(mark["amount"]) > max(number(known["amount"]), self.known_amounts.pop(name, Fraction(0))), "a finding changed it back"
                 assert stages[1] == "suspected", "nobody confirmed so much"
                 self.told[f"{stages[0]} and grown"] += 1
             else:
@@ -323,6 +356,8 @@ class DecisionAuditor:
             if told.topic == "feedback" and stages[0] != stages[1]:
                 assert decided and value["command"] == "confirm" and stages[1] == "suspected", "no decision made it"
             assert name not in self.set_by_people or not changed & {"owner", "cause"}, "a finding overrode a person"
+        if stages[0] == "cleared" != stages[1]:
+            self.known_amounts.pop(name, None)
         self.marks[name] = mark
         if mark["withdrawal_id"] is not None:
             self.of_withdrawal.setdefault(mark["withdrawal_id"], set()).add(name)
@@ -361,7 +396,8 @@ class DecisionAuditor:
         assert (incident["closed_at_ms"] is not None) == (stage == "closed")
         assert (incident["merged_into"] is not None) == (stage == "merged")
         if known is None:
-            assert stage in ("new", "merged") or name in merged.values()
+            by_people = outcome is not None and (outcome["what"], told.value["command"], told.value.get("argument")) == ("decided", "move", "new")
+            assert stage in ("new", "merged") or name in merged.values() or by_people
             return
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
@@ -385,7 +421,13 @@ class DecisionAuditor:
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
         elif before is not None and stage != "closed" and not absorbs:
-            by_whom = {"assigned": "decided assign", "clock_set": "decided set_clock", "contradicted": "withdrawals", "closure_withdrawn": "tick"}
+            by_whom = {
+                "assigned": "decided assign",
+                "clock_set": "decided set_clock",
+                "contradicted": "withdrawals",
+                "closure_withdrawn": "tick",
+                "mark_moved": "feedback",
+            }
             assert by_whom[last] == (" ".join(command) if command else told.topic), f"no longer to be closed by {command} {told.topic}"
             assert "closure_withdrawn" in [line["what"] for line in incident["timeline"][-2:]]
             assert stage == ("investigating" if last == "assigned" else before), "it went back to another state"
