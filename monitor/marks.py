@@ -245,16 +245,18 @@ class Marks:
     def settle(self) -> list[Change]:
         """What was freed carries what stands uncovered, the oldest first, until it is used up. Called once at the end of every entry.
 
-        Costs what changes, and a look at each group of uncovered marks; not a look at each mark.
+        Costs what changes, and a look at each group of uncovered marks; not a look at each mark. After a change all are asked again.
         """
         changes: list[Change] = []
-        freed = self.ledger.freed
+        freed, asked = self.ledger.freed, dict[str, None]()
         while freed and self.uncovered.of:
             layer_id = next(iter(freed))
             del freed[layer_id]
-            for terms in self.ledger.order:
-                if terms.layer_id == layer_id:
-                    changes.extend(self._cover(terms))
+            asked[layer_id] = None
+            covered = [change for terms in self.ledger.order if terms.layer_id == layer_id for change in self._cover(terms)]
+            if covered:
+                changes += covered
+                freed.update(asked)
         freed.clear()
         return changes
 
@@ -264,14 +266,14 @@ class Marks:
 
         def fits(group: Group) -> bool:
             covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)
-            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0
+            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.left(terms, group.incident_id) != 0
 
         changes: list[Change] = []
         for mark_id in self.uncovered.oldest_first(fits):
-            if ledger.room(terms) == 0:
+            if ledger.left(terms) == 0:
                 break
             mark = self.by_id[mark_id]
-            if ledger.room(terms, mark.incident_id) == 0:
+            if ledger.left(terms, mark.incident_id) == 0:  # below zero, over a limit that was lowered, allocating anew may help
                 continue
             ledger.give_back(mark.parts, mark.incident_id)
             after = replace(mark, version=mark.version + 1, parts=self._plan(mark, mark.base_minor))
@@ -289,10 +291,8 @@ class Marks:
 
         What stands never goes. An event has had of a layer what was paid for it, known or forgotten.
         """
-        compensated = self.stages["compensated"]
-        return self._forget("cleared", len(self.by_id) - compensated, limits.marks) + self._forget(
-            "compensated", compensated, limits.marks_compensated
-        )
+        paid = self.stages["compensated"]
+        return self._forget("cleared", len(self.by_id) - paid, limits.marks) + self._forget("compensated", paid, limits.marks_compensated)
 
     def _forget(self, stage: MarkStage, number: int, limit: int) -> int:
         if number <= limit or self.stages[stage] == 0:
