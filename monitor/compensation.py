@@ -128,8 +128,12 @@ def statement(basis: Basis, losses: Sequence[Loss]) -> Statement | str:
     groups, lines, rest = [], [], []
     taken: dict[tuple[str, str], int] = {}
     for each, value_minor in zip(sums, values, strict=True):
-        group = _group(basis, each, value_minor, _since(each, sums))
-        own_lines, missing = _divided(basis, each, value_minor, group, taken)
+        left = _left(basis, each.key, taken)
+        group = _group(basis, each, value_minor, _since(each, sums), left)
+        own_lines, missing = _divided(basis, each, value_minor, group, left)
+        for line in own_lines:
+            if line.holding is not None:
+                taken[line.asset, line.account_id or ""] = taken.get((line.asset, line.account_id or ""), 0) + basis.minor(line.asset, line.quantity)
         groups.append(group)
         lines += own_lines
         rest += missing
@@ -226,8 +230,17 @@ def _since(each: _Sum, sums: list[_Sum]) -> int:
     return min(loss.lost_at_ms for loss in each.losses)
 
 
-def _group(basis: Basis, each: _Sum, value_minor: int, since_ms: int) -> Group:
-    key = each.key
+def _left(basis: Basis, key: _Key, taken: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """What the customers whose holdings are known have left of a pool, by account. `taken`: what pools before it took, by asset and account."""
+    if key.way != "holdings":
+        return {}
+    pooled, held = frozenset(basis.pooled_accounts), basis.holdings.get(key.asset, {})
+    left = {account: held[account].quantity_minor - taken.get((key.asset, account), 0) for account in sorted(held) if account not in pooled}
+    return {account: minor for account, minor in left.items() if minor > 0}
+
+
+def _group(basis: Basis, each: _Sum, value_minor: int, since_ms: int, left: Mapping[str, int]) -> Group:
+    key, of_pool = each.key, each.key.way == "holdings"
     marks = tuple(_mark_part(basis, loss) for loss in each.losses)
     prices = {mark.price for mark in marks}
     price = basis.prices[key.asset].printed() if key.asset in basis.prices else prices.pop() if len(prices) == 1 else None
@@ -244,6 +257,8 @@ def _group(basis: Basis, each: _Sum, value_minor: int, since_ms: int) -> Group:
         base_amount=basis.base(value_minor),
         ledger_base_amount=None if each.ledger_minor is None else basis.base(each.ledger_minor),
         layers=_layers(basis, [part for loss in each.losses for part in loss.mark.allocations]),
+        holders=len(left) if of_pool else None,
+        held=print_amount(sum(left.values()), basis.decimals(key.asset)) if of_pool else None,
         marks=marks,
     )
 
@@ -281,18 +296,11 @@ def _layers(basis: Basis, parts: list[Allocation]) -> tuple[LayerPart, ...]:
     )
 
 
-def _divided(
-    basis: Basis, each: _Sum, value_minor: int, group: Group, taken: dict[tuple[str, str], int]
-) -> tuple[list[Line], list[NotAttributed]]:  # fmt: skip
-    """A group's lines, and what of it can't be attributed. `taken`: what pools before it took, by asset and account."""
+def _divided(basis: Basis, each: _Sum, value_minor: int, group: Group, left: Mapping[str, int]) -> tuple[list[Line], list[NotAttributed]]:
+    """A group's lines, and what of it can't be attributed. `left`: what is left of a pool's holdings."""
     if each.key.way != "holdings":
         return [_line(group, group.account_id, group.quantity, group.base_amount, None)], []
-    asset, decimals = group.asset, basis.decimals(group.asset)
-    pooled, held, left = frozenset(basis.pooled_accounts), basis.holdings.get(group.asset, {}), {}
-    for account in sorted(held):
-        weight = held[account].quantity_minor - taken.get((asset, account), 0)
-        if weight > 0 and account not in pooled:
-            left[account] = weight
+    asset, decimals, held = group.asset, basis.decimals(group.asset), basis.holdings.get(group.asset, {})
     total, lost = sum(left.values()), each.quantity_minor
     given = min(total, lost)
 
@@ -309,7 +317,6 @@ def _divided(
     lines = []
     for account, quantity, worth in zip(left, quantities, values[:-1], strict=True):
         if quantity:
-            taken[asset, account] = taken.get((asset, account), 0) + quantity
             had = print_amount(held[account].quantity_minor, decimals)
             lines.append(_line(group, account, print_amount(quantity, decimals), basis.base(worth), held[account], had))
     if given == lost:

@@ -162,8 +162,8 @@ class Decisions:
         joined.incident.gone |= left and not rule.statistical
         for other in joined.merged:
             merged(self, joined.incident, other)
-        if subject is not None:
-            self._mark(subject, rule.cause, incident_id)
+        for loss in (*finding.beside, *(() if subject is None else (subject,))):
+            self._mark(loss, rule.cause, incident_id)
         if joined.opened or joined.merged:
             self.publish_incident(incident_id)
         if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):

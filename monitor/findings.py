@@ -102,7 +102,10 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong: by which rule, with numbers that a person can check, tied to what (`keys`)."""
+    """One thing that is wrong: by which rule, with numbers that a person can check, tied to what (`keys`).
+
+    `beside` are losses that the same finding shows to have happened before.
+    """
 
     rule: str
     detail: str
@@ -110,6 +113,7 @@ class Finding(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
     p_value: float | None = None
     subject: Subject | None = None
+    beside: tuple[Subject, ...] = ()
 
 
 AMBIENT = frozenset(("asset", "budget", "clock", "everything", "rejected", "source"))

@@ -5,10 +5,12 @@ Facts are taken and sums compared, in integers; what may be explained by an even
 
 from monitor.contracts.journal import BalanceEntry, HoldingEntry, PostingEntry
 from monitor.contracts.outputs import Audit, ReasonGiven
+from monitor.contracts.postings import Posting
 from monitor.decisions import Decisions
 from monitor.doubts import Doubt
 from monitor.exposure import WalletBalance
 from monitor.findings import Finding, Subject
+from monitor.held import Credit
 from monitor.money import print_amount
 from monitor.state import State
 from monitor.wallets import Checkpoint
@@ -32,11 +34,8 @@ class Funds:
         self._pair(entry, amount_minor)
         if not is_credit:
             return
-        detail, keys = "", (f"batch:{event.batch_id}" if event.batch_id is not None else f"asset:{event.asset}",)
-        total = state.held.total(event.asset)
-        if total is not None and state.held.credit(event.asset, amount_minor, event.batch_id) > total and self.decisions.on("more_than_held"):
-            of = f"batch {event.batch_id}" if event.batch_id is not None else f"posting {event.posting_id}"
-            detail = f"{of} credits more {event.asset} than all wallets hold; {event.amount} of it to account {event.account_id}"
+        keys = (f"batch:{event.batch_id}" if event.batch_id is not None else f"asset:{event.asset}",)
+        detail, beside = self._more_than_held(event, amount_minor)
         usual, confused = state.usual_postings, None
         if not usual.take(event.asset, amount_minor):
             confused = usual.confused(event.asset, amount_minor, state.marks, state.confusion_base_minor)
@@ -46,7 +45,29 @@ class Funds:
         if confused is not None and self.decisions.on("unit_confusion"):
             self.decisions.finding(Finding("unit_confusion", f"credit of {confused}", event.occurred_at_ms, keys, None, loss))
         if detail:
-            self.decisions.finding(Finding("more_than_held", detail, event.occurred_at_ms, keys, None, loss))
+            self.decisions.finding(Finding("more_than_held", detail, event.occurred_at_ms, keys, None, loss, beside))
+
+    def _more_than_held(self, event: Posting, amount_minor: int) -> tuple[str, tuple[Subject, ...]]:
+        """Whether a credit, or its batch so far, is of more than all wallets hold. Then the batch is wrong as a whole: its credits before are losses too."""
+        held, decisions = self.state.held, self.decisions
+        total = held.total(event.asset)
+        if total is None:
+            return "", ()
+        if held.credit(event.asset, amount_minor, event.batch_id) <= total:
+            if event.batch_id is not None:
+                held.keep(event.asset, Credit(event.posting_id, event.account_id, event.owner, amount_minor), event.batch_id)
+            return "", ()
+        if not decisions.on("more_than_held"):
+            return "", ()
+        of = f"batch {event.batch_id}" if event.batch_id is not None else f"posting {event.posting_id}"
+        detail = f"{of} credits more {event.asset} than all wallets hold; {event.amount} of it to account {event.account_id}"
+        before = held.taken(event.asset, event.batch_id)
+        if before:
+            amount = print_amount(sum(credit.amount_minor for credit in before), self.state.policy.assets[event.asset].decimals)
+            detail += f", and {amount} before in {len(before):,} credit(s)"
+        return detail, tuple(
+            Subject(f"posting:{credit.posting_id}", None, credit.account_id, credit.owner, event.asset, credit.amount_minor) for credit in before
+        )
 
     def _pair(self, entry: PostingEntry, amount_minor: int) -> None:
         """A posting id told again must be the same posting, or its other side: of the same asset and amount."""

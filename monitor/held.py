@@ -3,19 +3,36 @@
 Pure facts and one invariant; bounded by the policy's wallets. Called by `monitor.engine`.
 """
 
+import msgspec
+
+from monitor.contracts.base import Owner
 from monitor.exposure import Exposure, WalletBalance
 
 BATCHES_MAX = 1_000
+CREDITS_MAX = 10_000
+"""Credits that are kept of batches, in all: as many marks are made at once at most, in about a second."""
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """One credit of a batch that nothing is wrong with so far."""
+
+    posting_id: str
+    account_id: str
+    owner: Owner
+    amount_minor: int
 
 
 class Held:
-    """Balances by "wallet asset", their sums by asset, what of them is customers' and exposed, and the credits of each batch."""
+    """Balances by "wallet asset", their sums by asset, what of them is customers' and exposed, and the credits of each batch, by "batch asset"."""
 
     def __init__(self) -> None:
         self.exposure = Exposure()
         self.balances: dict[str, WalletBalance] = {}
         self.totals: dict[str, int] = {}
         self.batches: dict[str, int] = {}
+        self.credits: dict[str, list[Credit]] = {}
+        self.credits_kept = 0
+        self.credits_dropped = 0
         self.complete = False
         self.overflown = False
 
@@ -52,5 +69,28 @@ class Held:
         total = self.batches.pop(key, 0) + amount_minor
         self.batches[key] = total
         if len(self.batches) > BATCHES_MAX:
-            del self.batches[next(iter(self.batches))]
+            oldest = next(iter(self.batches))
+            del self.batches[oldest]
+            self.credits_dropped += len(self._taken(oldest))
         return total
+
+    def keep(self, asset: str, credit: Credit, batch_id: str) -> None:
+        """Keep a credit until its batch turns out to be too much. Beyond the limit those of the oldest other batch go, then the newest of its own."""
+        key = f"{batch_id} {asset}"
+        while self.credits_kept >= CREDITS_MAX:
+            oldest = next((other for other in self.credits if other != key), None)
+            if oldest is None:
+                self.credits_dropped += 1
+                return
+            self.credits_dropped += len(self._taken(oldest))
+        self.credits.setdefault(key, []).append(credit)
+        self.credits_kept += 1
+
+    def taken(self, asset: str, batch_id: str | None) -> list[Credit]:
+        """The credits that were kept of a batch, in their order; they are kept no longer."""
+        return [] if batch_id is None else self._taken(f"{batch_id} {asset}")
+
+    def _taken(self, key: str) -> list[Credit]:
+        gone = self.credits.pop(key, [])
+        self.credits_kept -= len(gone)
+        return gone

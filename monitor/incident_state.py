@@ -3,6 +3,7 @@
 Decides nothing. Snapshotted as it is; what can be derived from marks and keys lives in `monitor.incidents`.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from monitor.clock_sheet import open_targets
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
+from monitor.findings import rule_of
 from monitor.incident_words import Facts, summary, title
 from monitor.money import print_amount
 from monitor.policy import ClockTargets, Policy
@@ -116,6 +118,22 @@ class IncidentState(msgspec.Struct):
     def trim(self) -> None:
         """Keep the timeline bounded."""
         del self.timeline[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(self.timeline) - TIMELINE_MAX)]
+
+    def show(self, keys: Iterable[str]) -> None:
+        """Keys tie it together: the first of them are named, and places among them."""
+        for key in keys:
+            if len(self.keys) < KEYS_SHOWN_MAX and key not in self.keys:
+                self.keys.append(key)
+            kind, _, name = key.partition(":")
+            if kind in PLACES:
+                self.place(kind, name)
+
+    def lead(self, severity: Severity, cause: Cause, rule: str, detail: str) -> None:
+        """What it is called: by the severest rule, of equals the newest."""
+        if RANK[severity] >= RANK[rule_of(self.rule).severity]:
+            self.rule, self.cause, self.detail = rule, cause, detail
+        if RANK[severity] > RANK[self.severity]:
+            self.severity = severity
 
     def place(self, kind: str, name: str) -> None:
         """It is about that wallet, provider or destination."""

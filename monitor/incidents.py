@@ -10,12 +10,11 @@ import msgspec
 
 from monitor import paging
 from monitor.clock_sheet import begun, joined
-from monitor.contracts.base import Cause
-from monitor.contracts.outputs import ClockTarget, Severity, Stage
+from monitor.contracts.outputs import ClockTarget, Stage
 from monitor.entities import EVICTED_SHARE
-from monitor.findings import Finding, is_ambient, rule_of, ties
+from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
-from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, Why
+from monitor.incident_state import RANK, IncidentState, Why
 from monitor.money import AMOUNT_MINOR_MAX, parse_amount
 from monitor.policy import Limits, Policy
 
@@ -118,7 +117,7 @@ class Incidents:
             if other is not incident and not self._are_parted(incident, other):
                 self._merge(incident, other, now_ms)
                 merged.append(other)
-        self._show(incident, self.keys.tie(incident.incident_id, keys, limits.incident_keys))
+        incident.show(self.keys.tie(incident.incident_id, keys, limits.incident_keys))
         self._count(incident, finding, now_ms, limits.incident_names)
         self.dirty[incident.incident_id] = None
         self._evict(limits.incidents, incident.incident_id)
@@ -149,24 +148,16 @@ class Incidents:
         self.by_id[incident.incident_id] = incident
         self.keys.add(incident.incident_id)
         if keys:
-            self._show(incident, self.keys.tie(incident.incident_id, keys, keys_max))
+            incident.show(self.keys.tie(incident.incident_id, keys, keys_max))
 
     def _are_parted(self, one: IncidentState, other: IncidentState) -> bool:
         return any(self.root(name) == that.incident_id for this, that in ((one, other), (other, one)) for name in this.parted)
-
-    def _show(self, incident: IncidentState, keys: Iterable[str]) -> None:
-        for key in keys:
-            if len(incident.keys) < KEYS_SHOWN_MAX and key not in incident.keys:
-                incident.keys.append(key)
-            kind, _, name = key.partition(":")
-            if kind in PLACES:
-                incident.place(kind, name)
 
     def _merge(self, incident: IncidentState, other: IncidentState, now_ms: int) -> None:
         """Two incidents are one: `other` ends. Its marks still name it: `monitor.decisions` moves them."""
         self.counts.merged += 1
         self.keys.merge(incident.incident_id, other.incident_id)
-        self._show(incident, other.keys)
+        incident.show(other.keys)
         self._take_over(incident, other)
         for absorbed in (*other.absorbed, other.incident_id):
             incident.absorbed[absorbed] = None
@@ -182,7 +173,7 @@ class Incidents:
 
     def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
         """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
-        self._lead(incident, other.severity, other.cause, other.rule, other.detail)
+        incident.lead(other.severity, other.cause, other.rule, other.detail)
         incident.rules += [rule for rule in other.rules if rule not in incident.rules]
         incident.clock = joined(incident.clock, other.clock)
         incident.last_event_at_ms = max(incident.last_event_at_ms, other.last_event_at_ms)
@@ -208,13 +199,6 @@ class Incidents:
         incident.certain |= other.certain
         incident.muted |= other.muted
 
-    def _lead(self, incident: IncidentState, severity: Severity, cause: Cause, rule: str, detail: str) -> None:
-        """What it is called: by the severest rule, of equals the newest."""
-        if RANK[severity] >= RANK[rule_of(incident.rule).severity]:
-            incident.rule, incident.cause, incident.detail = rule, cause, detail
-        if RANK[severity] > RANK[incident.severity]:
-            incident.severity = severity
-
     def _count(self, incident: IncidentState, finding: Finding, now_ms: int, names_max: int) -> None:
         rule = rule_of(finding.rule)
         incident.findings += 1
@@ -224,13 +208,16 @@ class Incidents:
         incident.last_event_at_ms = max(incident.last_event_at_ms, finding.at_ms)
         if finding.rule not in incident.rules:
             incident.rules.append(finding.rule)
-            self._lead(incident, rule.severity, rule.cause, finding.rule, finding.detail)
+            incident.lead(rule.severity, rule.cause, finding.rule, finding.detail)
         if rule.severity == "critical" and not rule.statistical and not incident.certain:
             incident.severe = incident.certain = True
             self.clocked(incident)
-        subject = finding.subject
-        if subject is None:
-            return
+        if finding.subject is not None:
+            self._name(incident, finding.subject, names_max)
+        for subject in finding.beside:
+            self._name(incident, subject, names_max)
+
+    def _name(self, incident: IncidentState, subject: Subject, names_max: int) -> None:
         for names, name in ((incident.withdrawals, subject.withdrawal_id), (incident.accounts, subject.account_id)):
             if name is not None and name not in names and self.names < names_max:
                 names[name] = None

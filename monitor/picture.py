@@ -7,6 +7,7 @@ from monitor.budget import ASKED_MAX, OVERFLOW_MAX
 from monitor.coverage import asset_figures, figures, layer_figures, risk_figures
 from monitor.doubts import DOUBTS_MAX
 from monitor.gauges import DetectorState, DetectorUse, Gauges, SourceUse, TableUse
+from monitor.held import CREDITS_MAX
 from monitor.policy import PROVIDERS_MAX
 from monitor.sources import Source
 from monitor.state import State
@@ -84,6 +85,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["review_asked"] = TableUse(len(state.scoring.reviews.asked), ASKED_MAX)
     use["review_overflow"] = TableUse(len(state.scoring.reviews.overflow), OVERFLOW_MAX)
     use["wallet_balance"] = TableUse(len(state.held.balances), limits.wallets)
+    use["batch_credit"] = TableUse(state.held.credits_kept, CREDITS_MAX)
     use["security_change"] = TableUse(len(state.security.changed_at_ms), limits.security_changes)
     use["repeated"] = TableUse(len(state.repeated), limits.repeated)
     use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
@@ -107,6 +109,7 @@ def _evictions(state: State) -> dict[str, int]:
     evicted["security_change"] = state.security.evicted
     evicted["holding"] = state.holdings.evicted
     evicted["wallet_fact"] = state.wallets.unfollowed
+    evicted["batch_credit"] = state.held.credits_dropped
     evicted["doubt"] = state.doubts.dropped
     return evicted
 

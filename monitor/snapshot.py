@@ -17,6 +17,7 @@ from monitor.contracts.base import Owner
 from monitor.contracts.outputs import MarkStage
 from monitor.doubts import Doubt
 from monitor.exposure import WalletBalance
+from monitor.held import Credit
 from monitor.holdings import HoldingState
 from monitor.incident_state import IncidentState
 from monitor.incidents import Counts
@@ -101,7 +102,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     repeated: RepeatedCounts
     usual_withdrawals: dict[Owner, dict[str, Sizes]]
     usual_postings: dict[str, Sizes]
-    fact_counts: tuple[int, int, int, int, int]
+    fact_counts: tuple[int, int, int, int, int, int]
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ COLUMNS: dict[str, Any] = {
     "postings.young": str, "postings.young_told": str, "postings.old": str, "postings.old_told": str,
     "wallets.id": str, "wallets.wallet": Wallet, "doubts": Doubt,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
+    "held.credit_batch": str, "held.credit": Credit,
     "labels.id": str, "labels.label": Label, "reviews.key": str, "reviews.asked_ms": int,
     "names.account": str | None, "names.address": str | None, "names.asset": str | None, "names.wallet": str | None,
     "names.provider": str | None,
@@ -150,6 +152,8 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
         **_fact_columns(state),
         "held.key": list(held.balances), "held.balance": list(held.balances.values()),
         "held.batch": list(held.batches), "held.batch_sum": list(held.batches.values()),
+        "held.credit_batch": [key for key, its in held.credits.items() for _ in its],
+        "held.credit": [credit for its in held.credits.values() for credit in its],
         "labels.id": list(state.labels.by_id), "labels.label": list(state.labels.by_id.values()),
         "reviews.key": list(state.scoring.reviews.asked), "reviews.asked_ms": list(state.scoring.reviews.asked.values()),
         **{f"names.{kind}": list(table.names) for kind, table in state.scoring.tables.items()},
@@ -218,7 +222,14 @@ def _small(state: State) -> Small:
         repeated=RepeatedCounts(state.repeated.since_ms, state.repeated.windows, state.repeated.repeating),
         usual_withdrawals={owner: usual.by_asset for owner, usual in state.usual_withdrawals.items()},
         usual_postings=state.usual_postings.by_asset,
-        fact_counts=(state.security.evicted, state.holdings.evicted, state.doubts.dropped, state.wallets.unfollowed, state.wallets.changes),
+        fact_counts=(
+            state.security.evicted,
+            state.holdings.evicted,
+            state.doubts.dropped,
+            state.wallets.unfollowed,
+            state.wallets.changes,
+            state.held.credits_dropped,
+        ),
     )
 
 
@@ -254,6 +265,9 @@ def _thaw(frozen: Frozen, plug_ins: PlugIns) -> State:
         held.set_balance(wallet_id, asset, balance, len(columns["held.key"]))
     held.complete, held.overflown = small.held_complete, small.held_overflown
     held.batches = dict(zip(columns["held.batch"], columns["held.batch_sum"], strict=True))
+    held.credits_kept = len(columns["held.credit"])
+    for key, credit in zip(columns["held.credit_batch"], columns["held.credit"], strict=True):
+        held.credits.setdefault(key, []).append(credit)
     state.rejected_at_ms = small.rejected_at_ms
     state.trail.restore(arrays["trail"].tobytes(), frozen.header.previous_sha256)
     _thaw_facts(state, small, columns)
@@ -278,7 +292,9 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
     state.usual_postings.by_asset = small.usual_postings
     for owner, by_asset in small.usual_withdrawals.items():
         state.usual_withdrawals[owner].by_asset = by_asset
-    state.security.evicted, state.holdings.evicted, state.doubts.dropped, wallets.unfollowed, wallets.changes = small.fact_counts
+    state.security.evicted, state.holdings.evicted, state.doubts.dropped, wallets.unfollowed, wallets.changes, state.held.credits_dropped = (
+        small.fact_counts
+    )
 
 
 def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]]) -> None:

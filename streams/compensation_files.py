@@ -52,9 +52,24 @@ class Made(NamedTuple):
         return self.status == "DRAFT"
 
     @property
+    def warning(self) -> str:
+        """What of it nobody gets, for every page; "" where all is somebody's."""
+        return unattributed(self.statement)
+
+    @property
     def sha256(self) -> str:
         """What is signed."""
         return sha256(self.content).hexdigest()
+
+
+def unattributed(statement: Statement) -> str:
+    """What of the loss nobody gets; "" where all is somebody's."""
+    if not statement.not_attributed:
+        return ""
+    totals, base = statement.totals, statement.base_currency
+    units = ", ".join(f"{grouped(total.not_attributed)} {total.asset}" for total in statement.assets if total.not_attributed != "0")
+    worth = f"{grouped(totals.not_attributed_base_amount)} of {grouped(totals.base_amount)} {base}"
+    return f"NOT ATTRIBUTED: {units}, {worth}, can't be said whose it is: nobody is paid for it."
 
 
 def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> Made:
@@ -76,15 +91,11 @@ class _Signable(msgspec.Struct):
     statement: msgspec.Raw
 
 
-class _Named(msgspec.Struct):
-    incident_id: str
-
-
-def signable(path: Path) -> tuple[str, str]:
-    """Incident and SHA-256 of the statement in a compensation file. Raises RefusedError if it is none, or was changed."""
+def signable(path: Path) -> tuple[Statement, str]:
+    """The statement in a compensation file, and its SHA-256. Raises RefusedError if it is none, or was changed."""
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_Signable)
-        incident_id = msgspec.json.decode(file.statement, type=_Named).incident_id
+        statement = msgspec.json.decode(file.statement, type=Statement)
     except OSError as error:
         raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -92,7 +103,7 @@ def signable(path: Path) -> tuple[str, str]:
     digest = sha256(bytes(file.statement)).hexdigest()
     if digest != file.statement_sha256:
         raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
-    return incident_id, digest
+    return statement, digest
 
 
 def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:
@@ -205,7 +216,7 @@ def summary(file: Made) -> Page:
         columns = ("group", "quantity", base, "reason")
         sections.append(Section("What can't be attributed", tables=[Table(columns, rows, columns[1:3])]))
     sections += [_lines(file), _checked(file)]
-    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft)
+    return Page(f"Compensation for incident {statement.incident_id}", sections, file.draft, file.warning)
 
 
 def _assets(file: Made) -> Section:
@@ -247,6 +258,12 @@ def _groups(file: Made) -> Section:
                 "What layers hold and pay is reckoned by the ledger, at the price of the loss."
             ),
             *more,
+        ],
+        points=[
+            f"{group.group_id}: {group.holders or 0:,} customer(s) whose holdings are told held {grouped(group.held or '0')} {group.asset} together. If others "
+            "held it too, these get more than their part, up to all that they held, and the others nothing: tell holdings for all"
+            for group in statement.groups[:LINES_SHOWN_MAX]
+            if group.way == "holdings"
         ],
         tables=[Table(columns, rows, columns[1:5]), Table(layers, paid, layers[3:])],
     )

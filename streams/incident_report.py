@@ -64,7 +64,12 @@ def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
         _timeline(subject),
         _open(subject),
     ]
-    return Page(f"Incident report: {incident.title}", sections, compensation is None or compensation.draft)
+    return Page(
+        f"Incident report: {incident.title}",
+        sections,
+        compensation is None or compensation.draft,
+        "" if compensation is None else compensation.warning,
+    )
 
 
 def _facts(subject: Subject) -> Section:
@@ -280,5 +285,5 @@ def _open(subject: Subject) -> Section:
     if made is None or made.draft:
         points.append("The compensation file is a draft: two persons must sign it")
     if made is not None and made.statement.not_attributed:
-        points.append(f"{len(made.statement.not_attributed):,} part(s) of the loss aren't attributed to anybody")
+        points.append(made.warning)
     return Section("What is still open", [] if points else ["Nothing."], points)

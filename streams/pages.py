@@ -49,6 +49,8 @@ class Page(NamedTuple):
     title: str
     sections: Sequence[Section]
     draft: bool
+    warning: str = ""
+    """What else every page must say."""
 
 
 def moment(at_ms: int | None) -> str:
@@ -79,6 +81,7 @@ def _escaped(text: str) -> str:
 def _markdown_lines(page: Page) -> Iterable[str]:
     draft = ["> **DRAFT: not signed by two persons. Nobody may act on it.**", ""] if page.draft else []
     yield from draft
+    yield from [f"> **{_escaped(page.warning)}**", ""] if page.warning else []
     yield f"# {_escaped(page.title)}"
     for section in page.sections:
         yield ""
@@ -109,8 +112,9 @@ def _html_lines(page: Page) -> Iterable[str]:
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     yield f"<title>{'DRAFT: ' if page.draft else ''}{_text(page.title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>"
-    if page.draft:
-        yield '<div class="draft">DRAFT: not signed by two persons</div>'
+    said = [*(["DRAFT: not signed by two persons"] if page.draft else []), *([_text(page.warning)] if page.warning else [])]
+    if said:
+        yield f'<div class="draft">{"<br>".join(said)}</div>'
     yield f"<h1>{_text(page.title)}</h1>"
     for section in page.sections:
         yield f"<h2>{_text(section.title)}</h2>"

@@ -74,6 +74,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     base_amount: Annotated[Amount, Meta(description="By the price rule.")]
     ledger_base_amount: Annotated[Amount | None, Meta(description="By the ledger, at the price of the loss.")]
     layers: tuple[LayerPart, ...]
+    holders: Annotated[
+        int | None, Meta(description="Of a pool: the customers whose holdings are told and not all lost already; nobody else gets any.")
+    ] = None
+    held: Annotated[
+        Amount | None,
+        Meta(description="Of a pool: what they held together. Where others held too and it isn't told, these get more than their part."),
+    ] = None
     marks: tuple[MarkPart, ...]
 
 

@@ -77,16 +77,19 @@ def sign_off(
     out: Annotated[pathlib.Path, typer.Option("--out", help="File for your signature.", show_default=False)],
 ) -> None:
     """Sign a compensation file's statement: its totals, its lines, its price rule. One changed unit makes the signature worthless."""
-    from streams.compensation_files import signable, signed
+    from streams.compensation_files import signable, signed, unattributed
     from streams.signing_keys import own_key
 
-    incident_id, statement_sha256 = signable(file)
+    statement, statement_sha256 = signable(file)
+    incident_id = statement.incident_id
     content = signed(incident_id, statement_sha256, actor, own_key(key_file, given(context).secrets))
     try:
         out.write_bytes(content)
     except OSError as error:
         raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     say(f"Signed by {actor}: incident {incident_id}, statement {statement_sha256}.")
+    if statement.not_attributed:
+        say(unattributed(statement))
 
 
 @app.command(epilog="Example: withdrawal-monitor incident-report incident-812-0 --out report --journal journal.jsonl.gz")

@@ -1,4 +1,4 @@
-"""The figures of live traffic: latency at a fixed rate, and what a `kill -9` of the core's owner costs.
+"""The figures of live traffic: latency at a fixed rate and during an attack, and what a `kill -9` of the core's owner costs.
 
 Records are sent at scheduled times, whatever the system does, and a withdrawal's latency counts from its scheduled time: a stall delays
 all that should have been sent meanwhile (no coordinated omission). The verdict's time is when a consumer has it. Event time goes on at the
@@ -10,10 +10,12 @@ import contextlib
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tests.bench.attack import TRANSFERS
 from tests.bench.figures import Results
 from tests.bench.topic_io import TopicReader
 from tests.bench.traffic import CYCLE_RECORDS, Record
@@ -22,6 +24,7 @@ from tests.bench.witness import decode_verdict
 from tests.bench.workers import Worker
 
 RATES = (1_000, 10_000)
+ATTACK_HOLDS_PER_SECOND = 2_000
 SETTLING_SECONDS = 3.0
 """At the start of a run that don't count: connections are made, the first batches are small."""
 BEFORE_KILL_SECONDS = 5.0
@@ -46,6 +49,7 @@ class Watch:
         self.seen: dict[str, Seen] = {}
         self.odd: set[str] = set()
         self.held: dict[int, str] = {}
+        self.held_s: dict[str, float] = {}
         self.covered_s: dict[int, float] = {}
         self._highest: dict[tuple[str, int], tuple[int, int]] = {}
         self._wanted = 0
@@ -95,6 +99,7 @@ class Watch:
             self.odd.add(said.withdrawal_id)
         if said.verdict == "HOLD":
             self.held.setdefault(offset, said.withdrawal_id)
+            self.held_s.setdefault(said.withdrawal_id, at_s)
         if said.version == 1 and said.withdrawal_id not in self.seen:
             self.seen[said.withdrawal_id] = Seen(at_s, record.timestamp)
 
@@ -102,13 +107,14 @@ class Watch:
 class Live:
     """One run of live traffic: what was asked for when, and what was seen."""
 
-    def __init__(self, exchange: Exchange, rate: int) -> None:
+    def __init__(self, exchange: Exchange, interval_s: float, slot: Callable[[int], list[Record]]) -> None:
         self.scheduled_s: dict[str, float] = {}
         self.sent: Counter[str] = Counter()
         self.late_s = 0.0
         self.processor_percent: dict[str, float] = {}
         self._exchange = exchange
-        self._interval_s = CYCLE_RECORDS / rate
+        self._interval_s = interval_s
+        self._slot = slot
         self._producer = AIOKafkaProducer(bootstrap_servers=exchange.bootstrap, acks=1, max_batch_size=131_072)
 
     async def send(self, seconds: float) -> None:
@@ -116,14 +122,14 @@ class Live:
         async with self._producer:
             await self._producer.client.force_metadata_update()
             began_s = time.monotonic()
-            for slot in range(int(seconds / self._interval_s)):
+            for slot in range(round(seconds / self._interval_s)):
                 due_s = slot * self._interval_s
                 ahead_s = began_s + due_s - time.monotonic()
                 if ahead_s > 0:
                     await asyncio.sleep(ahead_s)
                 else:
                     self.late_s = max(self.late_s, -ahead_s)
-                await self._send(self._exchange.slot(), began_s + due_s)
+                await self._send(self._slot(slot), began_s + due_s)
             await self._send(self._exchange.traffic.drain(self._exchange.now_ms), time.monotonic())
 
     async def _send(self, records: list[Record], scheduled_s: float) -> None:
@@ -139,7 +145,8 @@ async def latency(exchange: Exchange, reader: TopicReader, results: Results) -> 
     for rate in RATES:
         for repeat in range(exchange.size.repeats):
             name = f"latency at {rate:,}/s, repeat {repeat}"
-            live, watch = await _run(exchange, reader, results, name, rate, SETTLING_SECONDS + exchange.size.seconds)
+            live = _traffic(exchange, rate)
+            watch = await _run(exchange, reader, results, name, live, SETTLING_SECONDS + exchange.size.seconds)
             counted_from_s = min(live.scheduled_s.values()) + SETTLING_SECONDS
             waits_ms = sorted(
                 (watch.seen[name].at_s - at_s) * 1_000 for name, at_s in live.scheduled_s.items() if at_s >= counted_from_s and name in watch.seen
@@ -168,7 +175,8 @@ async def owner_killed(exchange: Exchange, reader: TopicReader, results: Results
         standby = exchange.worker("core")
         await standby.ready()
         killing = asyncio.create_task(_kill_later(owner))
-        live, watch = await _run(exchange, reader, results, f"kill -9, repeat {repeat}", RATES[-1], BEFORE_KILL_SECONDS + AFTER_KILL_SECONDS)
+        live = _traffic(exchange, RATES[-1])
+        watch = await _run(exchange, reader, results, f"kill -9, repeat {repeat}", live, BEFORE_KILL_SECONDS + AFTER_KILL_SECONDS)
         killed_s, killed_ms = await killing
         after = sorted(
             (seen.at_s, seen.at_s - live.scheduled_s[name])
@@ -189,9 +197,35 @@ async def _kill_later(owner: Worker) -> tuple[float, float]:
     return time.monotonic(), time.time() * 1_000
 
 
-async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: str, rate: int, seconds: float) -> tuple[Live, Watch]:
-    """Send at `rate` for so long, then wait for the verdicts that are still to come."""
-    live, watch = Live(exchange, rate), Watch(exchange.bootstrap)
+async def under_attack(exchange: Exchange, reader: TopicReader, results: Results) -> None:
+    """One attack of 110,000 HOLDs while honest traffic goes on: how long verdicts take meanwhile, first ones and HOLDs alike."""
+    for repeat in range(exchange.size.repeats):
+        name = f"attack, live, repeat {repeat}"
+        live = Live(exchange, 1 / ATTACK_HOLDS_PER_SECOND, exchange.attacked_slot)
+        watch = await _run(exchange, reader, results, name, live, TRANSFERS / ATTACK_HOLDS_PER_SECOND)
+        waits_ms = sorted(
+            (at_s - live.scheduled_s[name]) * 1_000
+            for seen in ({name: seen.at_s for name, seen in watch.seen.items()}, watch.held_s)
+            for name, at_s in seen.items()
+            if name in live.scheduled_s
+        )
+        for share, quantile in ((0.5, "p50"), (0.99, "p99")):
+            target = "<= 1,000" if quantile == "p99" else ""
+            results.sample(f"verdicts while {ATTACK_HOLDS_PER_SECOND:,} a second are held, {quantile}", "ms", _quantile(waits_ms, share), target)
+        for part, percent in live.processor_percent.items():
+            results.sample(f"the same, processor used by {part}", "% of one", percent, detail=True)
+        held = len(watch.held_s.keys() & live.scheduled_s.keys())
+        results.check(f"{name}: HOLDs", held >= TRANSFERS, f"{held:,} of {TRANSFERS:,} are held")
+
+
+def _traffic(exchange: Exchange, rate: int) -> Live:
+    """Honest traffic of `rate` records a second."""
+    return Live(exchange, CYCLE_RECORDS / rate, lambda _: exchange.slot())
+
+
+async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: str, live: Live, seconds: float) -> Watch:
+    """Send for so long, then wait for the verdicts that are still to come."""
+    watch = Watch(exchange.bootstrap)
     journal = await reader.ends(PREFIX + "journal")
     await watch.start(reader)
     following = asyncio.create_task(watch.follow())
@@ -206,7 +240,7 @@ async def _run(exchange: Exchange, reader: TopicReader, results: Results, name: 
     detail = f"{len(asked & answered)} of {len(asked)} withdrawals have a verdict, {len(answered - asked)} verdicts for others; {live.sent.total()} records sent"
     results.check(f"{name}: verdicts", asked == answered, detail)
     await compare_positions(exchange, reader, results, name, journal, live.sent)
-    return live, watch
+    return watch
 
 
 def _quantile(ordered: list[float], share: float) -> float:

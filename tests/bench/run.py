@@ -25,11 +25,11 @@ from tests.bench.workload import PARTITIONS, Size
 from tests.integration.kafka_broker import KafkaBroker, missing_tools
 
 OUT = Path(__file__).parents[2] / "out" / "bench"
-FIGURES = ("core-alone", "memory", "attack", "peers", "end-to-end", "latency", "kill", "intake-alone")
-"""In the order in which they are run; latency, kill and intake-alone use the workers that end-to-end has warmed."""
+FIGURES = ("core-alone", "memory", "attack", "peers", "end-to-end", "latency", "kill", "attack-live", "intake-alone")
+"""In the order in which they are run; latency, kill, attack-live and intake-alone use the workers that end-to-end has warmed."""
 ESCALATIONS_MAX = 5
 TERMINATED = 128 + signal.SIGTERM
-WHOLE_WAY = frozenset({"end-to-end", "latency", "kill", "intake-alone"})
+WHOLE_WAY = frozenset({"end-to-end", "latency", "kill", "attack-live", "intake-alone"})
 
 
 def core_alone(size: Size, results: Results, profile: bool) -> None:
@@ -99,12 +99,14 @@ async def run_whole_way(bootstrap: str, folder: Path, size: Size, wanted: Sequen
     exchange = whole_way.Exchange(bootstrap, folder, size)
     try:
         intake, core = await whole_way.end_to_end(exchange, results, races="end-to-end" in wanted)
-        if {"latency", "kill"} & set(wanted):
+        if {"latency", "kill", "attack-live"} & set(wanted):
             async with TopicReader(bootstrap) as reader:
                 if "latency" in wanted:
                     await live.latency(exchange, reader, results)
                 if "kill" in wanted:
                     core = await live.owner_killed(exchange, reader, results, core)
+                if "attack-live" in wanted:
+                    await live.under_attack(exchange, reader, results)
         await intake.stop()
         await core.stop()
         if "intake-alone" in wanted:

@@ -128,6 +128,15 @@ class Traffic:
             records.append(self._occasional(number // 50, chosen, time_ms))
         return records
 
+    def robbed(self, time_ms: int) -> list[Record]:
+        """A payout of a wallet whose keys are stolen: the next customer asks for it, and it is paid to another address than asked."""
+        number, account = self.withdrawals, self.withdrawals % self.accounts
+        self.withdrawals += 1
+        asked = self._body(number, account, 0.0, False, 1.0, time_ms)
+        paid = asked.replace(b'"address":"', b'"address":"thief-%09d-' % number, 1)
+        underway = Underway(account, b"%b-%09d" % (self._name.encode(), number), asked, paid)
+        return [self._step(step, underway, time_ms) for step in (0, 3)]
+
     def drain(self, time_ms: int) -> list[Record]:
         """The steps still missing of all that is on its way; afterwards nothing is."""
         way = list(self._on_their_way)

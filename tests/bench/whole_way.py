@@ -31,6 +31,9 @@ EVENT_TIME_MS = 90 * 86_400_000
 CORE_MEMORY = "core process, RSS after the end-to-end runs"
 
 
+ROBBED_PER_HONEST_SLOT = 10
+
+
 T = TypeVar("T")
 Ends = Mapping[str, Mapping[TopicPartition, int]]
 """Ends of the topics that outputs are counted on, before a run: by name, by partition."""
@@ -97,6 +100,11 @@ class Exchange:
         """The traffic's next slot; event time goes on."""
         self.now_ms += WITHDRAWAL_INTERVAL_MS
         return self.traffic.slot(self.now_ms, account)
+
+    def attacked_slot(self, number: int) -> list[Record]:
+        """A slot of an attack: a robbed payout, and now and then a slot of honest traffic, whose event time goes on."""
+        records = self.traffic.robbed(self.now_ms)
+        return records if number % ROBBED_PER_HONEST_SLOT else records + self.slot()
 
     async def produce(self, slots: int, every_account: bool = False, setup: bool = False) -> Backlog:
         """Produce a backlog whose last record in each partition of `withdrawals` is a request: its verdict shows that all was taken."""

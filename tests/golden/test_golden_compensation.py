@@ -125,6 +125,7 @@ def test_the_files_are_the_same_bytes_as_ever(produced: tuple[Made, dict[str, by
 def test_everybody_loses_half_of_what_was_held(golden: Compensation) -> None:
     lines = {line.account_id: line for line in golden.statement.lines}
     assert len(lines) == 3 + 18
+    assert [(group.holders, group.held) for group in golden.statement.groups] == [(21, "9005.8")]  # twice what was lost
     assert {account: lines[account].quantity for account in ("customer-1", "customer-2", "customer-3")} == {
         "customer-1": "2500", "customer-2": "1500", "customer-3": "501.34139638",
     }  # fmt: skip

@@ -10,10 +10,10 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, number
+from tests.simulation.notice_auditor import NoticeAuditor, Told
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
-ENDED = ("failed", "cancelled")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
 TELLING = ("acknowledge", "assign", "note", "set_clock")
@@ -43,15 +43,6 @@ LEFT_BY = {
 """Stages in which a decision leaves none of the marks that it is about, if it could change them."""
 
 
-class Told(NamedTuple):
-    """An entry: its topic, what it says, whether it is new (not a repeat), and whose key signed it."""
-
-    topic: str
-    value: dict[str, Any]
-    fresh: bool = True
-    signer: str | None = None
-
-
 class Person(NamedTuple):
     """Who may decide what."""
 
@@ -67,11 +58,6 @@ class Waiting(NamedTuple):
     version: int
     at_ms: int
     told: bool = False
-
-
-def is_settled(mark: Record) -> bool:
-    """Whether something of it came back or was compensated."""
-    return bool(number(mark["recovered_amount"]) + number(mark["compensated_amount"]))
 
 
 def content(value: dict[str, Any]) -> tuple[Any, ...]:
@@ -93,11 +79,10 @@ class DecisionAuditor:
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
         self.known_amounts: dict[str, Fraction] = {}
-        self.parted: set[frozenset[str]] = set()
         self.snoozed: dict[str, int] = {}
-        self.ended: dict[str, str] = {}
         self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
+        self.notices = NoticeAuditor(self.marks, self.of_withdrawal, self.incidents, self.verdicts, self.told)
 
     # ---- what is known of a subject
 
@@ -154,7 +139,7 @@ class DecisionAuditor:
             if known is not None and known["incident_id"] != record["incident_id"] and known["incident_id"] in merged:
                 costs[known["incident_id"]] += number(record["uncovered_base_amount"] or 0) - number(known["uncovered_base_amount"] or 0)  # type: ignore[assignment]
             self.mark(record, told, outcome, merged)
-        self.merges(merged, costs, records)
+        self.notices.merges(merged, costs, records)
         held = []
         for record in records:
             if record["topic"] == "verdicts" and "verdict" in record:
@@ -173,7 +158,7 @@ class DecisionAuditor:
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
-        self.contradictions(told, records)
+        self.notices.contradictions(told, records)
         for name in self.pending:
             since = self.incidents[name]["handled_version"]
             closes = [each for key, each in self.waiting.items() if key[:3] == ("incident", name, "close")]
@@ -181,43 +166,6 @@ class DecisionAuditor:
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
-
-    def merges(self, merged: dict[str, str], costs: Counter[str], records: list[Record]) -> None:
-        """What people parted no finding merges, and what a merge costs in cover is told."""
-        for name, into in merged.items():
-            assert frozenset((name, into)) not in self.parted, "merged again what people had parted"
-            self.parted = {frozenset(into if each == name else each for each in pair) for pair in self.parted}
-        told = [record["subject_id"] for record in records if record["topic"] == "audit" and record["what"] == "less-covered"]
-        assert sorted(told) == sorted(name for name, cost in costs.items() if cost > 0), "a merge by which less is covered"
-        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "less_covered"]
-        assert [alert["kind"] for alert in alerts] == ["notice"] * len(told)
-        self.told["less covered"] += len(told)
-
-    def contradictions(self, told: Told, records: list[Record]) -> None:
-        """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
-        said = [record["subject_id"] for record in records if record["what" if "what" in record else "topic"] == "contradicted"]
-        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "contradicted"]
-        assert [alert["kind"] for alert in alerts] == ["notice"] * len(said)
-        for alert, name in zip(alerts, said, strict=True):
-            assert alert["incident_id"] == self.marks[name]["incident_id"]
-            assert alert["summary"].startswith(f"Mark {name} is ")
-            assert "contradicted" in [line["what"] for line in self.incidents[alert["incident_id"]]["timeline"]]
-        if told.topic != "withdrawals" or not told.fresh:
-            assert not said
-            return
-        name, status = told.value["withdrawal_id"], told.value["status"]
-        before = self.ended.get(name, "")
-        if status != "requested" and before != "cancelled":
-            self.ended[name] = status
-        verdict = self.verdicts.get(name, {"verdict": "CLEAR"})
-        if status not in ENDED or verdict["verdict"] != "HOLD":  # of what isn't held nothing published says whether it left
-            assert status in ENDED or not said
-            return
-        its = [self.marks[each] for each in sorted(self.of_withdrawal.get(name, ())) if each.startswith("withdrawal:")]
-        certain = [mark["mark_id"] for mark in its if mark["state"] not in ("suspected", "cleared") or is_settled(mark)]
-        assert said == ([] if verdict["too_late"] or before in ENDED else certain)
-        assert verdict["too_late"] or not [mark for mark in its if mark["state"] == "suspected" and not is_settled(mark)], "it never left"
-        self.told["contradicted"] += len(said)
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -316,7 +264,7 @@ class DecisionAuditor:
                 assert mark["incident_id"] != known["incident_id"]
                 assert value["argument"] in ("new", mark["incident_id"])
                 assert (value["argument"] == "new") == (self.incidents[mark["incident_id"]]["version"] == 1), "moved to another than was said"
-                self.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
+                self.notices.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
             elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
                 assert mark[command.removeprefix("change_")] == value["argument"]
                 if known["owner"] != mark["owner"] or known["cause"] != mark["cause"]:

@@ -15,9 +15,10 @@ from monitor import entries
 from monitor.contracts.feedback import Command
 from monitor.policy import LEAD, Actor, FourEyes, Policy, Role
 from monitor.version import ENGINE_VERSION
-from tests.simulation.decision_auditor import DecisionAuditor, Person, Told
+from tests.simulation.decision_auditor import DecisionAuditor, Person
 from tests.simulation.journals import ASSETS, START_MS, policy
 from tests.simulation.mark_auditor import STANDING, Auditor, Record
+from tests.simulation.notice_auditor import Told
 from tests.simulation.test_auditor import STALE_MS, World, layers
 
 PARTITIONS = {"withdrawals": 1, "outflows": 1, "prices": 1, "reserves": 1, "feedback": 1, "retries": 1}

@@ -112,17 +112,20 @@ def test_what_cannot_be_attributed_is_listed_with_its_reason() -> None:
     [rest] = made.not_attributed
     assert (rest.quantity, rest.base_amount) == ("10", "100")
     assert "no holding of ONE at or before the loss" in rest.reason
+    assert [(group.holders, group.held) for group in made.groups] == [(0, "0")]
     # Nobody loses more than was held: 7 of the 10 are known, the other 3 aren't dropped.
     made = stated([loss("m", "10", base="100")], holdings=holdings(a=5, b=2, nothing=0))
     assert rows(made) == [("a", "5", "50"), ("b", "2", "20")]
     [rest] = made.not_attributed
     assert (rest.quantity, rest.base_amount) == ("3", "30")
     assert "held 7 ONE together" in rest.reason
+    assert [(group.holders, group.held) for group in made.groups] == [(2, "7")]
 
 
 def test_two_causes_draw_on_the_same_holdings() -> None:
     made = stated([loss("m", "6", base="6", cause="system_failure"), loss("n", "6", base="6")], holdings=holdings(a=8))
     assert rows(made) == [("a", "6", "6"), ("a", "2", "2")]
+    assert [(group.holders, group.held) for group in made.groups] == [(1, "8"), (1, "2")]
     assert [(rest.group_id, rest.quantity) for rest in made.not_attributed] == [("pool, ONE, unauthorized_access", "4")]
 
 

@@ -69,7 +69,15 @@ STORIES = {
         balances amount=10                            |
         progress                                      |
         postings amount=6 batch_id=b posting_id=p1    |
-        postings amount=6 batch_id=b posting_id=p2    | mark suspected 6 BTC; page""",
+        postings amount=6 batch_id=b posting_id=p2    | mark suspected 6 BTC; mark suspected 6 BTC; page
+        postings amount=1 batch_id=b posting_id=p3    | mark suspected 1 BTC""",
+    "two batches, each of less than is held": """
+        balances amount=10                            |
+        progress                                      |
+        postings amount=6 batch_id=b posting_id=p1    |
+        postings amount=6 batch_id=c posting_id=p2    |
+        postings amount=6 posting_id=p3               |
+        postings amount=4 batch_id=b posting_id=p4    |""",
     "a step of a withdrawal that nobody has seen asked for": """
         withdrawals status=approved                   | verdict UNSCORED never_requested""",
     "a withdrawal is paid that nobody has seen asked for; its outflow is the same loss": """
