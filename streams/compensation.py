@@ -15,6 +15,7 @@ from monitor.contracts.compensation import Evidence, Statement
 from monitor.contracts.journal import HoldingEntry, OutflowEntry, PostingEntry, PriceEntry, WithdrawalEntry
 from monitor.contracts.outputs import Mark
 from monitor.money import Price, parse_amount, parse_price
+from monitor.outflows import loss_of
 from monitor.policy import Asset
 from monitor.price_rules import PriceRule, prices_by
 from streams.dossier import Entries, Folded, Version
@@ -96,7 +97,7 @@ def _events(newest: Mapping[str, Mark], causes: AbstractSet[int], entries: Entri
             names = list(by_withdrawal.get(found.event.withdrawal_id or "", ()))
             if isinstance(found, OutflowEntry):
                 what = "outflow"
-                loss = f"outflow:{found.event.tx_id} {found.event.event_id}"
+                loss = loss_of(found.event)
                 names += [loss, f"{loss}:{found.event.asset}"]
             else:
                 gone, what = found.event.status in LEFT, f"withdrawal {found.event.status}"

@@ -154,6 +154,19 @@ STORIES = {
         progress                                      |
         progress                                      |
         progress                                      | mark suspected 1001 BTC""",
+    "one output that nobody asked for, told by two watchers, is one loss": """
+        outflows tx_id=t output_index=0 address=thief amount=10 |
+        outflows tx_id=t output_index=0 address=thief amount=10 |
+        outflows tx_id=t output_index=1 address=thief amount=10 |
+        progress                                      | mark suspected 10 BTC; page
+        progress                                      |
+        progress                                      | mark suspected 10 BTC""",
+    "one output of a withdrawal's, told by two watchers, is paid once": """
+        withdrawals status=requested                  | verdict CLEAR
+        withdrawals status=broadcast tx_id=t          |
+        outflows tx_id=t output_index=3               |
+        outflows tx_id=t output_index=3               |
+        outflows tx_id=t output_index=4 amount=0.5    | mark suspected 1.5 BTC; page; verdict HOLD late amount_changed""",
     "several outputs of one transaction that nobody asked for": """
         outflows tx_id=t address=thief amount=1       |
         outflows tx_id=t address=thief amount=1000 asset=ETH |
