@@ -362,7 +362,7 @@ class Incidents:
     def _evict(self, limit: int, keep: str) -> None:
         """Over the limit what is merged goes first, then what is closed, then the least severe; of equals the oldest. None with marks that stand."""
         over = len(self.by_id) - limit
-        if over <= 0 or len(self.by_id) - self.marked <= 1:
+        if over <= 0 or len(self.by_id) - self.marked <= (self.by_id[keep].marks == 0):
             return
         idle = [one for one in self.by_id.values() if one.marks == 0 and one.incident_id != keep]
         idle.sort(key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), RANK[one.severity], one.ordinal))
