@@ -1,5 +1,5 @@
 # Needs Python 3.11 to 3.13 (with pip), make and git; everything else is fetched into .uv/ and .venv/.
-# What single tests need beyond that (Java and Maven, promtool) is named when it is missing: see CONTRIBUTING.md.
+# What single tests need beyond that (Java and Maven, promtool, Chromium) is named when it is missing: see CONTRIBUTING.md.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$python && break; done)

@@ -60,8 +60,7 @@ class Commands:
             return Target(mark.version, mark.version, mark.stage, (subject_id,), withdrawals)
         if decision.subject == "rule":
             return Target(0, 0, "a rule") if subject_id in RULES else f"there is no rule {subject_id}"
-        proposed = state.proposal
-        return Target(0, 0, "proposed") if proposed is not None and proposed.sha256 == subject_id else "no such policy is proposed"
+        return Target(0, 0, "a policy")
 
     def _withdrawal(self, withdrawal_id: str) -> Target | str:
         known = self.state.withdrawals.by_id.get(withdrawal_id)

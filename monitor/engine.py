@@ -6,7 +6,7 @@ block, at a price or a balance, and at every entry that stands for no source rec
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -32,7 +32,7 @@ from monitor.contracts.outputs import Audit
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions, FactRefusedError
 from monitor.entities import EVICTED_SHARE
-from monitor.events import Events
+from monitor.events import CHECKED_TWICE, Events
 from monitor.facts import facts_of
 from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
@@ -48,6 +48,8 @@ from monitor.trail import Head, runs
 __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 
 Scope = Literal["detectors", "entry"]
+Witness = Callable[[int, Any, State], None]
+"""Told of each event that had its effect: its offset, the entry, and the state after its segment, which a price or a decision ends. Repeats, conflicts that count for nothing, and what is refused or left out aren't told."""
 KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*get_args(EventEntry), RejectedEntry)}
 SOURCED = frozenset(KINDS)
 ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
@@ -74,11 +76,14 @@ class JournalRefusedError(Exception):
     """The journal can't be folded: it doesn't begin with a term."""
 
 
-NOT_REQUESTED, NOT_SCORED = -1, -2
+NOT_REQUESTED, NOT_SCORED, REFUSED = -1, -2, -3
 
 
 class Judged(msgspec.Struct, gc=False):
-    """An accepted entry of the open segment. `place`: a new withdrawal's among those gathered, or NOT_SCORED; of anything else NOT_REQUESTED."""
+    """An accepted entry of the open segment.
+
+    `place`: a new withdrawal's among those gathered, or NOT_SCORED; of anything else NOT_REQUESTED. REFUSED once it had no effect.
+    """
 
     offset: int
     entry: Any  # one of SOURCED; what is done with it depends on its type alone
@@ -103,6 +108,7 @@ class Engine:
         self.journal_id = journal_id
         self.quarantines: Mapping[int, Scope] = quarantines or {}
         self.plug_ins = plug_ins
+        self.witness: Witness | None = None
         self.next_offset = 0
         self.careful_until = 0
         self.failing_offset: int | None = None
@@ -283,11 +289,9 @@ class Engine:
                     events.handlers[kind](entry)
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
+                judged.place = REFUSED
             self.events.settled()
-        segment.clear()
-        self.fresh.clear()
-        if scoring.end_block():
-            self._end_block()
+        self._end_segment()
 
     def _count(self, segment: list[Judged]) -> None:
         entries = self.state.totals.entries
@@ -305,9 +309,17 @@ class Engine:
         if not self.events.requested(event, opinions[judged.place], scoring.blocks * BLOCK_OBSERVATIONS + position):
             scoring.held(position)
 
-    def _end_block(self) -> None:
+    def _end_segment(self) -> None:
         """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
-        self.state.withdrawals.evict(self.state.policy.limits.withdrawals)
+        state, witness = self.state, self.witness
+        for judged in self.segment if witness is not None else ():
+            counts = judged.place != REFUSED and (judged.seen is NEW or type(judged.entry) in CHECKED_TWICE)
+            if counts and witness is not None:
+                witness(judged.offset, judged.entry, state)
+        self.segment.clear()
+        self.fresh.clear()
+        if state.scoring.end_block():
+            state.withdrawals.evict(state.policy.limits.withdrawals)
 
     def _quarantined(self, entry: Sourced, scope: Scope) -> None:
         self.state.totals.quarantined += 1

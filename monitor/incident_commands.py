@@ -43,23 +43,16 @@ class IncidentCommands:
             return "the argument must name whom it is assigned to"
         return self._step(decision, lambda now_ms: self.handling.assign(decision.subject_id, name, decision.actor, now_ms), f"assigned to {name}")
 
-    def note(self, decision: Feedback, _: Target) -> Step | str:
-        """The reason is the note."""
-        found = self.handling.find(decision.subject_id, *OPEN, "closed")
-        if isinstance(found, str):
-            return found
-        if not decision.reason:
-            return "a note has 1 to 1,024 characters"
+    def note(self, decision: Feedback, _: Target) -> Step:
+        """The reason is the note; a closed incident takes one too."""
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
     def set_clock(self, decision: Feedback, _: Target) -> Step | str:
-        """When it was halted, or who was told when."""
-        found, name, at_ms = self.handling.find(decision.subject_id, *OPEN, "closed"), decision.argument or "", decision.time_ms
-        if isinstance(found, str):
-            return found
+        """When it was halted, or who was told when; also of a closed incident."""
+        name, at_ms = decision.argument or "", decision.time_ms
         if at_ms is None:
             return "time_ms must say when it was"
-        sheet = told(found.clock, name, at_ms, self.state.clock.now_ms)
+        sheet = told(self.state.incidents.by_id[decision.subject_id].clock, name, at_ms, self.state.clock.now_ms)
         if isinstance(sheet, str):
             return sheet
         return self._step(
@@ -84,9 +77,8 @@ class IncidentCommands:
         )
 
     def stay_open(self, incident_id: str, why: str) -> None:
-        """A proposal to close it came to nothing."""
-        if self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms) is None:
-            self.decisions.publish_incident(incident_id)
+        """A proposal to close it came to nothing. The Tick that found it so publishes the incident."""
+        self.handling.withdraw_close(incident_id, why, self.state.clock.now_ms)
 
     def reopen(self, decision: Feedback, _: Target) -> Step | str:
         """A closing is taken back."""
@@ -114,12 +106,12 @@ class IncidentCommands:
 
         return Step(do)
 
-    def change_policy(self, _: Feedback, __: Target) -> Step | str:
+    def change_policy(self, decision: Feedback, _: Target) -> Step | str:
         """The proposed policy decides from here on."""
         state = self.state
         proposal = state.proposal
-        if proposal is None:
-            return "no policy is proposed"
+        if proposal is None or proposal.sha256 != decision.subject_id:
+            return "no such policy is proposed"
 
         def do(_: tuple[str, ...]) -> str:
             refused = state.configure(next_version(state.policy, proposal.policy))

@@ -36,7 +36,7 @@ def terms_of(layers: tuple[Layer, ...], assets: Mapping[str, Asset]) -> tuple[Te
 
 def _terms(layer: Layer, decimals: int) -> Terms:
     def minor(text: str | None) -> int | None:
-        amount = None if text is None else parse_amount(text, decimals)
+        amount = parse_amount(text or "", decimals)
         return amount if isinstance(amount, int) else None
 
     return Terms(

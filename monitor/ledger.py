@@ -55,7 +55,7 @@ class LayerState(msgspec.Struct):
         """Raise LedgerBrokenError unless every unit is in exactly one place."""
         available, held, paid, recovered = self.available_minor, self.held_minor, self.paid_minor, self.recovered_minor
         sums = self.funded_minor + recovered == available + held + paid
-        if not sums or self.funded_minor < 0 or available < 0 or held < 0 or paid < 0 or not 0 <= recovered <= paid:
+        if not sums or available < 0 or held < 0 or not 0 <= recovered <= paid:  # so paid and funded aren't below zero either
             raise LedgerBrokenError(f"layer {layer_id}: {self}")
 
 

@@ -238,8 +238,7 @@ class MarkCommands:
             if isinstance(after, str):
                 raise PlanBrokenError(f"the plan found mark {mark_id} fit, and it is refused: {after}")
             changes.append(after)
-        if changes:
-            self.decisions.changed(*changes)
+        self.decisions.changed(*changes)
         return f"{len(changes)} mark(s)"
 
     # ---- what the detectors learn

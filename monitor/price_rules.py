@@ -110,12 +110,15 @@ def mean(prices: Iterable[tuple[int, int]]) -> Fraction | None:
 def prices_by(rule: PriceRule, assets: Iterable[str], recorded: Mapping[str, Iterable[tuple[int, int]]]) -> dict[str, Fraction] | str:
     """The price of each asset by a rule that gives one; of the loss's own price none. Why it can't be said, else."""
     names = sorted(assets)
-    if rule.text == LOSS_TIME:
+    if rule.text == LOSS_TIME or not names:
         return {}
     if "" in rule.fixed:
         if len(names) > 1:
             return f"{rule.text} must name the asset of each price: {', '.join(names)} were lost"
         return dict.fromkeys(names, rule.fixed[""])
+    astray = sorted(set(rule.fixed) - set(names))
+    if astray:
+        return f"{rule.text} names {', '.join(astray)}, of which this incident has nothing to pay back: it lost {', '.join(names)}"
     found: dict[str, Fraction] = {}
     for asset in names:
         price = rule.fixed.get(asset) if rule.fixed else mean(recorded.get(asset, ()))

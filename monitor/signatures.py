@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from monitor.contracts.feedback import Feedback
 
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 
 
 def message(decision: Feedback) -> bytes:

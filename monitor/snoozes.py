@@ -5,7 +5,7 @@ Pure state over `monitor.decided`; `monitor.decisions` asks before it tells. Wha
 
 import msgspec
 
-from monitor.findings import Finding
+from monitor.findings import Finding, ties
 
 
 class Snooze(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Snoozes:
         """Whether nobody is to be told of this finding; asking counts it."""
         if not self.by_key:
             return False
-        for value in finding.keys:
+        for value in ties(finding):
             key = f"{finding.rule} {value}"
             snooze = self.by_key.get(key)
             if snooze is not None and snooze.until_ms > now_ms:

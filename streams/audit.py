@@ -18,12 +18,12 @@ from monitor.published_heads import HeadCopy, PublishedHeads
 from monitor.trail import BLOCK_ENTRIES, PRINT_BYTES, digests_of
 from monitor.trail_check import Checked, Found, TrailCheck
 from streams.head_signer import KEY_HEADER, SIGNATURE_HEADER, HeadFacts
-from streams.journal_file import read_journal
+from streams.journal_file import read_journal, write_topic
 from streams.kafka import Kafka
 from streams.positions import JOURNAL_ID_HEADER
 from streams.refusals import RefusedError
 from streams.replay_kafka import wait_published
-from streams.replay_lines import LINE_BYTES_MAX, FileRefusedError, line_writer, numbered_lines
+from streams.replay_lines import LINE_BYTES_MAX, FileRefusedError, numbered_lines
 from streams.topic_reader import topic_bounds, whole_topic
 
 AUDIT = "audit"
@@ -196,17 +196,19 @@ def head_copy(record: Any) -> HeadCopy | None:
         return None
 
 
-async def write_heads(kafka: Kafka, out: Path) -> int:
-    """Write the published heads as JSON lines, repeats dropped; how many there are. Raises OSError, TopicMissingError or KafkaError."""
+async def write_heads(kafka: Kafka, out: Path, progress: Progress | None = None) -> int:
+    """Write the published heads as JSON lines, repeats dropped; how many there are. Raises what `write_topic` raises."""
     seen: set[bytes] = set()
-    with line_writer(out) as file:
-        async for record in whole_topic(kafka, AUDIT):
-            copy = head_copy(record) if is_head(record) else None
-            if copy is None:
-                continue
-            line = orjson.dumps(msgspec.to_builtins(copy), option=orjson.OPT_APPEND_NEWLINE)
-            digest = sha256(line).digest()
-            if digest not in seen:
-                seen.add(digest)
-                file.write(line)
-    return len(seen)
+
+    def line_of(record: Any) -> bytes | None:
+        copy = head_copy(record) if is_head(record) else None
+        if copy is None:
+            return None
+        line = orjson.dumps(msgspec.to_builtins(copy), option=orjson.OPT_APPEND_NEWLINE)
+        digest = sha256(line).digest()
+        if digest in seen:
+            return None
+        seen.add(digest)
+        return line
+
+    return await write_topic(kafka, AUDIT, out, line_of, progress)

@@ -25,6 +25,7 @@ from streams.refusals import RefusedError
 from streams.replay import limits_of
 from streams.settings import Settings
 from streams.topic_reader import topic_bounds
+from streams.words import grouped
 
 FEEDBACK, AUDIT = "feedback", "audit"
 OUTCOMES = ("decided", "awaits-second", "refused")
@@ -32,10 +33,15 @@ POLL_MS = 200
 
 
 class Seen(NamedTuple):
-    """What a decision is about, as it is published: its version, and facts for the person, each with its name."""
+    """What a decision is about, as it is published: its version, and facts for the person, each with its name.
+
+    `value` is what is open of a mark, in the base currency, None without a price; of all else its marks' value isn't known exactly (`valued`).
+    """
 
     version: int
     facts: tuple[tuple[str, str], ...]
+    value: str | None = None
+    valued: bool = False
 
 
 class Wish(NamedTuple):
@@ -85,7 +91,8 @@ async def _look_up(kafka: Kafka, subject: str, subject_id: str, progress: Progre
 def _incident(incident: Incident) -> Seen:
     facts = (
         ("title", incident.title), ("severity", incident.severity), ("state", incident.state), ("marks that stand", f"{incident.marks:,}"),
-        ("marked", incident.marked_base_amount), ("uncovered", incident.uncovered_base_amount), ("withdrawals", f"{incident.withdrawals:,}"),
+        ("marked", grouped(incident.marked_base_amount)), ("uncovered", grouped(incident.uncovered_base_amount)),
+        ("withdrawals", f"{incident.withdrawals:,}"),
         ("assignee", incident.assignee or "nobody"),
     )  # fmt: skip
     return Seen(incident.version, facts)
@@ -93,17 +100,17 @@ def _incident(incident: Incident) -> Seen:
 
 def _mark(mark: Mark) -> Seen:
     facts = (
-        ("state", mark.state), ("loss", f"{mark.amount} {mark.asset}, {mark.open_amount} of it open, {mark.recovered_amount} came back"),
-        ("value of what is open", mark.base_amount or "no price"), ("owner", mark.owner), ("cause", mark.cause), ("incident", mark.incident_id),
+        ("state", mark.state), ("loss", f"{grouped(mark.amount)} {mark.asset}, {grouped(mark.open_amount)} of it open, {grouped(mark.recovered_amount)} came back"),
+        ("value of what is open", "no price" if mark.base_amount is None else grouped(mark.base_amount)), ("owner", mark.owner), ("cause", mark.cause), ("incident", mark.incident_id),
         ("account", mark.account_id or "none"),
     )  # fmt: skip
-    return Seen(mark.version, facts)
+    return Seen(mark.version, facts, mark.base_amount, valued=True)
 
 
 def _verdict(verdict: Verdict) -> Seen:
     reasons = "; ".join(f"{reason.rule}: {reason.detail}" for reason in verdict.reasons) or "none"
     facts = (
-        ("verdict", verdict.verdict), ("amount", f"{verdict.amount} {verdict.asset}"), ("account", verdict.account_id or "unknown"), ("reasons", reasons),
+        ("verdict", verdict.verdict), ("amount", f"{grouped(verdict.amount)} {verdict.asset}"), ("account", verdict.account_id or "unknown"), ("reasons", reasons),
         ("incident", verdict.incident_id or "none"), ("left already", "yes" if verdict.too_late else "no"),
     )  # fmt: skip
     return Seen(verdict.version, facts)

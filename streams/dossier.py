@@ -4,19 +4,20 @@ Keeps records as they came and decodes what is asked for; one mark's versions ar
 `streams.scenario_people` and the command line.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from monitor.contracts.journal import FeedbackEntry, PriceEntry
 from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
 from monitor.engine import Engine, OutputRecord
+from monitor.prices import PriceState
+from monitor.state import State
 from monitor.version import ENGINE_VERSION
-from streams.journal_file import is_journal_file
 from streams.refusals import RefusedError
-from streams.replay import FileJournal, KeptJournal, Progress, ReplayFailedError, fold_file
-from streams.replay_lines import ReplayLines
+from streams.replay import Progress, ReplayFailedError, fold_file, journal_of, left_out
 from streams.settings import Settings
 
 DECISIONS = (b'"what":"decided"', b'"what":"awaits-second"', b'"what":"refused"', b'"what":"expired"')
@@ -43,6 +44,46 @@ class Version(NamedTuple):
         return _mark(self.value)
 
 
+class Accepted:
+    """Which events had their effect in the fold, as its engine's witness is told: one bit an entry, by offset.
+
+    A price counts if the ledger took it: at once, or because a person confirmed it. One that jumped and that a later one put right doesn't.
+    """
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+        self._waiting: dict[str, tuple[int, PriceState]] = {}
+
+    def __contains__(self, offset: int) -> bool:
+        """Whether the event at that offset had its effect."""
+        place = offset >> 3
+        return place < len(self._bits) and bool(self._bits[place] >> (offset & 7) & 1)
+
+    def witness(self, offset: int, entry: Any, state: State) -> None:
+        """An event had its effect."""
+        kind = type(entry)
+        if kind is PriceEntry:
+            event = entry.event
+            told, prices = PriceState(event.price, event.price_source, event.occurred_at_ms), state.marks.prices
+            if prices.newest.get(event.asset) == told:
+                self._add(offset)
+            elif prices.jumped.get(event.asset) == told:
+                self._waiting[event.asset] = offset, told
+            return
+        if kind is FeedbackEntry and self._waiting:
+            for asset, (waiting, told) in list(self._waiting.items()):
+                if state.marks.prices.newest.get(asset) == told:
+                    self._add(waiting)
+                    del self._waiting[asset]
+        self._add(offset)
+
+    def _add(self, offset: int) -> None:
+        place = offset >> 3
+        if place >= len(self._bits):
+            self._bits.extend(bytes(place + 1 - len(self._bits)))
+        self._bits[place] |= 1 << (offset & 7)
+
+
 class Dossier:
     """Everything published about incidents, by incident, mark and subject."""
 
@@ -51,8 +92,13 @@ class Dossier:
         self.incidents: dict[str, Incident] = {}
         self.decisions: list[Audit] = []
         self.alerts: list[Alert] = []
+        self.accepted = Accepted()
         self._coverage: bytes | None = None
         self._whole: bytes | None = None
+
+    def attend(self, engine: Engine) -> None:
+        """Be told what an engine takes from now on, beside what it puts out."""
+        engine.witness = self.accepted.witness
 
     def take(self, records: Iterable[OutputRecord]) -> None:
         """The next outputs of the fold."""
@@ -95,6 +141,15 @@ class Dossier:
         found = {name: versions for name, versions in self.versions.items() if wanted in versions[-1].value}
         return {name: versions for name, versions in found.items() if versions[-1].mark.incident_id == incident_id}
 
+    def marks_beside(self, incident_id: str, assets: Container[str]) -> dict[str, list[Version]]:
+        """The versions of marks of other incidents that are of some assets and stand or were paid in their newest version."""
+        found = {}
+        for name, versions in self.versions.items():
+            mark = versions[-1].mark
+            if mark.incident_id != incident_id and mark.asset in assets and mark.state != "cleared":
+                found[name] = versions
+        return found
+
     def coverage_before(self, incident_id: str) -> Coverage | None:
         """The newest coverage before the first of an incident's marks was made; none if nothing was published by then."""
         firsts = [versions[0] for versions in self.marks_of(incident_id).values()]
@@ -107,16 +162,24 @@ class Dossier:
 
 
 class Folded(NamedTuple):
-    """A folded journal: the dossier, the engine as it stands after the last entry, and the entries to read again."""
+    """A folded journal: the dossier, the engine as it stands after the last entry, the entries to read again, and what of a file was left out."""
 
     dossier: Dossier
     engine: Engine
     entries: Entries
+    left_out: str | None = None
 
     @property
     def engine_version(self) -> str:
         """Which engine has folded it."""
         return ENGINE_VERSION
+
+    def told(self, kinds: bytes) -> Iterator[tuple[int, bytes]]:
+        """The entries that begin so, of events that had their effect in the fold."""
+        accepted = self.dossier.accepted
+        for offset, entry in self.entries():
+            if entry.startswith(kinds) and offset in accepted:
+                yield offset, entry
 
 
 def fold_journal(path: Path, settings: Settings, progress: Progress | None = None) -> Folded:
@@ -135,9 +198,11 @@ def fold_journal(path: Path, settings: Settings, progress: Progress | None = Non
         dossiers.append(Dossier())
         return dossiers[-1].take
 
+    def attended(engine: Engine) -> None:
+        dossiers[-1].attend(engine)
+
     try:
-        fold, _ = fold_file(path, settings, hearers=hearer, progress=progress)
+        fold, read = fold_file(path, settings, hearers=hearer, prepare=attended, progress=progress)
     except ReplayFailedError as error:
         raise RefusedError(f"{error} (withdrawal-monitor replay says more)") from error
-    kept = is_journal_file(path)
-    return Folded(dossiers[-1], fold.engine, lambda: enumerate(KeptJournal(path) if kept else FileJournal(ReplayLines(path), settings)))
+    return Folded(dossiers[-1], fold.engine, lambda: enumerate(journal_of(path, settings)), left_out(read, path))

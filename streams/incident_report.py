@@ -12,14 +12,17 @@ from monitor.contracts.outputs import Audit, ClockTarget, Coverage, Incident, Ma
 from monitor.findings import rule_of
 from monitor.money import parse_amount, print_amount
 from monitor.policy import Policy
-from streams.compensation_files import Made
+from streams.compensation import losses_of
+from streams.compensation_files import CLEAR_IT, Made, unattributed
 from streams.dossier import Folded, Version
 from streams.pages import Page, Section, Table, html_page, markdown, moment
-from streams.summary import grouped
+from streams.words import grouped, spaced, span
 
 FILES = ("incident-report.md", "incident-report.html")
+DAY_MS = 1_440 * MINUTE_MS
 REVISIONS_MAX = 60
 DECISIONS_MAX = 200
+NEVER_LEFT = "held, never left"
 STAGES_OPEN = ("suspected", "confirmed", "partly_recovered")
 WHAT = {"decided": "decided", "awaits-second": "asked for a second person", "refused": "refused", "expired": "expired"}
 
@@ -30,6 +33,7 @@ class Subject(NamedTuple):
     folded: Folded
     incident: Incident
     marks: Mapping[str, list[Version]]
+    never_left: frozenset[str]
     compensation: Made | None
 
     @property
@@ -52,7 +56,9 @@ def files(folded: Folded, incident_id: str, compensation: Made | None) -> Iterat
 def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
     """The page. Raises RefusedError if there is no such incident."""
     incident = folded.dossier.incident(incident_id)
-    subject = Subject(folded, incident, folded.dossier.marks_of(incident_id), compensation)
+    marks = folded.dossier.marks_of(incident_id)
+    never_left = frozenset(loss.mark.mark_id for loss in losses_of(marks, folded) if not loss.left and loss.mark.state != "cleared")
+    subject = Subject(folded, incident, marks, never_left, compensation)
     sections = [
         _facts(subject),
         _clock(subject),
@@ -64,22 +70,19 @@ def report(folded: Folded, incident_id: str, compensation: Made | None) -> Page:
         _timeline(subject),
         _open(subject),
     ]
-    return Page(
-        f"Incident report: {incident.title}",
-        sections,
-        compensation is None or compensation.draft,
-        "" if compensation is None else compensation.warning,
-    )
+    about = f"Incident {incident_id}, as of {moment(folded.engine.state.clock.now_ms)}, journal offset {folded.engine.next_offset - 1:,}"
+    lacks, warning = ("not signed by two persons", "") if compensation is None else (compensation.lacks, compensation.warning)
+    return Page(f"Incident report: {incident.title}", about, sections, lacks, warning)
 
 
 def _facts(subject: Subject) -> Section:
     incident = subject.incident
-    outcome = "" if incident.outcome is None else f" as {incident.outcome.replace('_', ' ')}"
+    outcome = "" if incident.outcome is None else f" as {spaced(incident.outcome)}"
     rules = "; ".join(f"{rule_of(rule).title} ({rule})" for rule in incident.rules)
     absorbed = sorted(subject.folded.dossier.absorbed(incident.incident_id) - {incident.incident_id})
     points = [
-        f"Incident {incident.incident_id}, version {incident.version}, {incident.severity}, {incident.state.replace('_', ' ')}{outcome}",
-        f"Cause: {incident.cause.replace('_', ' ')}; {'certain: an invariant is broken' if incident.certain else 'by the opinion of detectors alone'}",
+        f"Incident {incident.incident_id}, version {incident.version}, {incident.severity}, {spaced(incident.state)}{outcome}",
+        f"Cause: {spaced(incident.cause)}; {'certain: an invariant is broken' if incident.certain else 'by the opinion of detectors alone'}",
         f"From {moment(incident.first_event_at_ms)} to {moment(incident.last_event_at_ms)}",
         f"What was found: {rules}; {incident.findings:,} finding(s)",
         f"What ties it together: {', '.join(incident.keys[:12])}" + (" and more" if len(incident.keys) > 12 else ""),
@@ -100,12 +103,12 @@ def _clock(subject: Subject) -> Section:
     for name in get_args(ClockTarget):
         at_ms, minutes = getattr(sheet, f"{name}_at_ms"), getattr(targets, f"{name}_minutes")
         since = sheet.paged_at_ms if name == "acknowledged" else sheet.first_finding_at_ms
-        wanted = f"{minutes} min" if minutes else "no target"
+        wanted = f"{minutes:,} min" if minutes else "no target"
         if at_ms is not None and since is not None and minutes and at_ms - since > minutes * MINUTE_MS:
             wanted += ", late"
         elif at_ms is None and (name in missed or any(due.target == name and due.missed for due in subject.incident.due)):
             wanted += ", missed"
-        rows.append((name.replace("_", " "), moment(at_ms), _after(at_ms, since), wanted))
+        rows.append((spaced(name), moment(at_ms), _after(at_ms, since), wanted))
     note = "Targets: acknowledged counts from the page, all else from the first finding; they are the policy's, not a supervisor's."
     return Section("Clock sheet", [note], tables=[Table(("what", "when", "after", "target"), rows)])
 
@@ -113,16 +116,20 @@ def _clock(subject: Subject) -> Section:
 def _after(at_ms: int | None, since_ms: int | None) -> str:
     if at_ms is None or since_ms is None:
         return ""
-    minutes, seconds = divmod(abs(at_ms - since_ms) // 1_000, 60)
-    return f"{'before: ' if at_ms < since_ms else ''}{minutes:,} min {seconds} s"
+    apart_ms = abs(at_ms - since_ms)
+    minutes, seconds = divmod(apart_ms // 1_000, 60)
+    rounded = f" ({span(apart_ms)})" if apart_ms >= DAY_MS else ""  # targets are in minutes, people think in days
+    return f"{'before: ' if at_ms < since_ms else ''}{minutes:,} min {seconds} s{rounded}"
 
 
 def _amounts(subject: Subject) -> Section:
     """By asset what is lost now, and how the sum came about: each version that changed an amount or a stage, with the sum after it."""
     policy, base = subject.policy, subject.policy.base_currency
     sums: dict[tuple[str, str], list[int]] = {}
+    whose = {"customer": "customers'", "exchange": "the exchange's own"}
     for mark in subject.newest:
-        cells = sums.setdefault((mark.asset, mark.owner), [0, 0, 0, 0])
+        held = mark.mark_id in subject.never_left
+        cells = sums.setdefault((mark.asset, NEVER_LEFT if held else whose[mark.owner]), [0, 0, 0, 0])
         counted = (mark.amount, mark.open_amount, mark.recovered_amount, mark.compensated_amount)
         for place, amount in enumerate(counted if mark.state != "cleared" else ()):
             cells[place] += _minor(amount, policy.assets[mark.asset].decimals)
@@ -130,7 +137,7 @@ def _amounts(subject: Subject) -> Section:
     rows = [
         (
             asset,
-            "customers'" if owner == "customer" else "the exchange's own",
+            owner,
             *(grouped(print_amount(cell, policy.assets[asset].decimals)) for cell in cells),
         )
         for (asset, owner), cells in sorted(sums.items())
@@ -142,10 +149,17 @@ def _amounts(subject: Subject) -> Section:
     return Section(
         "Amounts by asset, and their revisions",
         [
-            f"Marked now: {grouped(subject.incident.marked_base_amount)} {base}, of it uncovered: {grouped(subject.incident.uncovered_base_amount)} {base}.",
+            f"Still open: {grouped(subject.incident.marked_base_amount)} {base}; of it carried by no layer: {grouped(subject.incident.uncovered_base_amount)} {base}.",
+            *(
+                [
+                    f"{len(subject.never_left):,} mark(s) are of what was held and never left: nobody lost it, and it isn't in the sums of what is lost."
+                ]
+                if subject.never_left
+                else []
+            ),
             *notes,
         ],
-        tables=[Table(columns, rows, columns[2:]), Table(story, shown, ("offset", "amount", "lost so far"))],
+        tables=[Table(columns, rows, columns[2:], "As it stands"), Table(story, shown, story[5:], "How it came about")],
     )
 
 
@@ -163,8 +177,9 @@ def _revisions(subject: Subject) -> Iterator[tuple[str, ...]]:
         stages[name] = told
         decimals = subject.policy.assets[mark.asset].decimals
         of = amounts.setdefault(mark.asset, {})
-        of[name] = 0 if mark.state == "cleared" else _minor(mark.amount, decimals)
-        state = f"{mark.state.replace('_', ' ')}, version {mark.version}"
+        held = name in subject.never_left
+        of[name] = 0 if mark.state == "cleared" or held else _minor(mark.amount, decimals)
+        state = f"{spaced(mark.state)}, version {mark.version}{f', {NEVER_LEFT}' if held else ''}"
         yield (
             moment(mark.decided_at_ms),
             str(offset),
@@ -185,7 +200,7 @@ def _affected(subject: Subject) -> Section:
     made, incident = subject.compensation, subject.incident
     points = [f"Withdrawals that were found: {incident.withdrawals:,}, of {incident.accounts:,} account(s)"]
     if made is None:
-        points.append("Customers to compensate: not computed; `compensation` says")
+        points.append("Customers to compensate: not computed yet")
     else:
         totals, base = made.statement.totals, made.statement.base_currency
         points += [
@@ -210,9 +225,7 @@ def _providers(subject: Subject) -> Section:
             rows.append((name, "not in the registry", "", "", "", f"{marks:,}"))
         else:
             since = "always" if known.since_ms is None else moment(known.since_ms)
-            rows.append(
-                (name, known.name, known.role.replace("_", " "), known.standing, f"{known.number or 'no number'}, since: {since}", f"{marks:,}")
-            )
+            rows.append((name, known.name, spaced(known.role), known.standing, f"{known.number or 'no number'}, since: {since}", f"{marks:,}"))
     if not rows:
         return Section("Providers", ["No provider is involved as far as is known."])
     columns = ("provider", "name", "role", "standing", "registration", "marks")
@@ -258,7 +271,7 @@ def _decisions(subject: Subject) -> Section:
 
 
 def _timeline(subject: Subject) -> Section:
-    rows = [(moment(one.at_ms), one.what.replace("_", " "), one.detail, one.actor or "the monitor") for one in subject.incident.timeline]
+    rows = [(moment(one.at_ms), spaced(one.what), one.detail, one.actor or "the monitor") for one in subject.incident.timeline]
     return Section("Timeline", tables=[Table(("when", "what", "detail", "by"), rows)])
 
 
@@ -266,24 +279,26 @@ def _open(subject: Subject) -> Section:
     """What is still to be done, each with what it is about."""
     incident, points = subject.incident, list[str]()
     if incident.state != "closed":
-        points.append(f"The incident is {incident.state.replace('_', ' ')}: it isn't closed")
+        points.append(f"The incident is {spaced(incident.state)}: it isn't closed")
     for stage in STAGES_OPEN:
         count = sum(mark.state == stage for mark in subject.newest)
         if count:
-            points.append(f"{count:,} mark(s) are {stage.replace('_', ' ')}, not compensated")
+            points.append(f"{count:,} mark(s) are {spaced(stage)}, not compensated")
+    if subject.never_left:
+        points.append(f"{len(subject.never_left):,} mark(s) are of what was held and never left: {CLEAR_IT}")
     unpriced = sum(mark.state in STAGES_OPEN and mark.base_amount is None for mark in subject.newest)
     points += [f"{unpriced:,} mark(s) have no price: all totals are lower bounds"] if unpriced else []
     if _minor(incident.uncovered_base_amount, subject.policy.assets[subject.policy.base_currency].decimals):
         points.append(f"{grouped(incident.uncovered_base_amount)} {subject.policy.base_currency} are carried by no layer of the reserve")
-    points += [f"{due.target.replace('_', ' ')}: due {moment(due.due_at_ms)}{', missed' if due.missed else ''}" for due in incident.due]
+    points += [f"{spaced(due.target)}: due {moment(due.due_at_ms)}{', missed' if due.missed else ''}" for due in incident.due]
     points += [
-        f"{name.replace('_', ' ')}: nobody has told when"
+        f"{spaced(name)}: nobody has told when"
         for name in get_args(ClockTarget)
         if getattr(incident.clock, f"{name}_at_ms") is None and all(due.target != name for due in incident.due)
     ]
     made = subject.compensation
     if made is None or made.draft:
-        points.append("The compensation file is a draft: two persons must sign it")
+        points.append(f"The compensation file is a draft: {'two persons must sign it' if made is None else made.lacks}")
     if made is not None and made.statement.not_attributed:
-        points.append(made.warning)
+        points.append(unattributed(made.statement))
     return Section("What is still open", [] if points else ["Nothing."], points)

@@ -6,9 +6,9 @@ A line is {"offset":0,"entry":{…}} with the entry's own bytes; one that can't 
 import base64
 import binascii
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -18,6 +18,10 @@ from monitor.contracts.topics import JOURNAL
 from streams.kafka import Kafka
 from streams.replay_lines import LINE_BYTES_MAX, FileRefusedError, line_writer, numbered_lines
 from streams.topic_reader import whole_topic
+
+PROGRESS_RECORDS = 1_000
+Progress = Callable[[int], None]
+"""Called now and then with the records read so far."""
 
 
 class JournalLine(msgspec.Struct):
@@ -74,12 +78,22 @@ def read_journal(path: Path) -> Iterator[tuple[int, bytes]]:
             raise FileRefusedError(f"{path} is no journal: line {number} holds no entry ({error}).") from None
 
 
-async def write_journal(kafka: Kafka, out: Path) -> int:
-    """Write the journal as it stands now; how many entries it has. Raises OSError, TopicMissingError or KafkaError."""
-    count = 0
+async def write_topic(kafka: Kafka, topic: str, out: Path, line: Callable[[Any], bytes | None], progress: Progress | None = None) -> int:
+    """Write a line for each record of a topic as it stands now, but where there is none; how many lines. Raises OSError, TopicMissingError or KafkaError."""
+    count = read = 0
     with line_writer(out) as file:
-        async with contextlib.aclosing(whole_topic(kafka, JOURNAL)) as records:
+        async with contextlib.aclosing(whole_topic(kafka, topic)) as records:
             async for record in records:
-                file.write(line_of(record.offset, record.value or b""))
-                count += 1
+                read += 1
+                if progress is not None and read % PROGRESS_RECORDS == 0:
+                    progress(read)
+                found = line(record)
+                if found is not None:
+                    file.write(found)
+                    count += 1
     return count
+
+
+async def write_journal(kafka: Kafka, out: Path, progress: Progress | None = None) -> int:
+    """Write the journal; how many entries it has. Raises what `write_topic` raises."""
+    return await write_topic(kafka, JOURNAL, out, lambda record: line_of(record.offset, record.value or b""), progress)

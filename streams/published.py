@@ -3,6 +3,7 @@
 Reads and keeps; decides nothing. Called by the command line.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -130,6 +131,18 @@ async def find_newest(
         told = _told(decode, record)
         if told is not None and wanted(told[1]) and told[0] > place:
             place, found = told
+    return found
+
+
+async def newest_with(kafka: Kafka, topic: str, words: bytes, kind: type[Kind], newest: int) -> list[Kind]:
+    """Of the newest so many records of each partition those that hold these bytes, repeats of outputs dropped. Raises TopicMissingError or KafkaError."""
+    decode, positions, found = msgspec.json.Decoder(kind).decode, PositionReader(), []
+    async for record in whole_topic(kafka, topic, newest):
+        if not positions.is_new(record.partition, record.headers) and record.headers:
+            continue
+        if words in (record.value or b""):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError):
+                found.append(decode(record.value))
     return found
 
 

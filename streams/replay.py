@@ -51,6 +51,10 @@ def deaf(_: list[OutputRecord]) -> None:
     """Hear nothing."""
 
 
+def as_it_is(_: Engine) -> None:
+    """Leave an engine as it is."""
+
+
 class ReplayFailedError(Exception):
     """The fold failed and leaving the entry out didn't help: a bug of ours; the message names the journal offset."""
 
@@ -202,6 +206,22 @@ def replay_file(
     return fold.replayed(journal.bad_lines, journal.bad_lines_count)
 
 
+def journal_of(path: Path, settings: Settings, progress: Progress | None = None) -> FileJournal | KeptJournal:
+    """What a file holds as a journal: entries that were kept, or those that its input records make under the settings' policy.
+
+    Raises FileRefusedError if it can't be read.
+    """
+    return KeptJournal(path, progress) if is_journal_file(path) else FileJournal(ReplayLines(path), settings, progress)
+
+
+def left_out(journal: FileJournal | KeptJournal, path: Path) -> str | None:
+    """What of the file the journal doesn't have, as a sentence; None if nothing was left out."""
+    if not journal.bad_lines_count:
+        return None
+    first = journal.bad_lines[0]
+    return f"{journal.bad_lines_count:,} line(s) of {path} are no records and are left out; line {first.line}: {first.reason}."
+
+
 def fold_file(
     path: Path,
     settings: Settings,
@@ -210,8 +230,11 @@ def fold_file(
     batch_entries: int = BATCH_ENTRIES,
     progress: Progress | None = None,
     hearers: Callable[[], Hearer] = lambda: deaf,
+    prepare: Callable[[Engine], None] = as_it_is,
 ) -> "tuple[Fold, FileJournal | KeptJournal]":
-    """Fold one file to its end; the result doesn't depend on `batch_entries`. Each attempt tells its outputs to a hearer of its own.
+    """Fold one file to its end; the result doesn't depend on `batch_entries`.
+
+    Each attempt tells its outputs to a hearer of its own; after that was made, its engine is given to `prepare`, before it folds.
 
     Raises
     ------
@@ -222,12 +245,11 @@ def fold_file(
     OSError
         An output file can't be written.
     """
-    kept = is_journal_file(path)
     quarantined: dict[int, Scope] = {}
     careful_until = 0
     for _ in range(FAILURES_MAX):
-        journal = KeptJournal(path, progress) if kept else FileJournal(ReplayLines(path), settings, progress)
-        fold = Fold(quarantined, careful_until, hearers())
+        journal = journal_of(path, settings, progress)
+        fold = Fold(quarantined, careful_until, hearers(), prepare)
         with output_files(out) as files:
             if fold.run(iter(journal), files, batch_entries):
                 return fold, journal
@@ -244,10 +266,13 @@ def fold_file(
 class Fold:
     """One fold of a journal from its first entry on; the outputs of each batch are told to `hear`."""
 
-    def __init__(self, quarantined: dict[int, Scope], careful_until: int = 0, hear: Hearer = deaf) -> None:
+    def __init__(
+        self, quarantined: dict[int, Scope], careful_until: int = 0, hear: Hearer = deaf, prepare: Callable[[Engine], None] = as_it_is
+    ) -> None:
         self._quarantined = quarantined
         self._careful_until = careful_until
         self._hear = hear
+        self._prepare = prepare
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
         self.failed_at = -1
@@ -271,6 +296,7 @@ class Fold:
             journal_id = sha256(batch[0]).hexdigest()
             self._engine = Engine(journal_id, self._quarantined, installed)
             self._engine.careful_until = self._careful_until
+            self._prepare(self._engine)
             self._outputs = Outputs(journal_id, files)
         engine = self._engine
         self.batch_end = engine.next_offset + len(batch)

@@ -183,8 +183,8 @@ async def wait_published(kafka: Kafka, end: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     partition = TopicPartition(kafka.names.full("coverage"), 0)
     reader = kafka.reader()
-    await reader.start()
     try:
+        await reader.start()
         reader.assign([partition])
         while time.monotonic() < deadline:
             last = (await reader.end_offsets([partition]))[partition] - 1

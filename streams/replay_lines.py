@@ -5,6 +5,7 @@ Judges only the line; what the record says is judged by intake. Called by `strea
 
 import contextlib
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ class ReplayLines:
             value = _value(bytes(decoded.value))
             key = None if decoded.key is None else decoded.key.encode()
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            return BadLine(number, f"{type(error).__name__}: {error}")
+            return BadLine(number, str(error))
         offset = self._offsets.get(decoded.topic)
         if offset is None:
             return BadLine(number, f"topic {decoded.topic[:64]!r} is no input topic")
@@ -119,13 +120,24 @@ def _unpacked(path: Path, stored: IO[bytes]) -> IO[bytes]:
 
 @contextlib.contextmanager
 def line_writer(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, gzipped if its name ends in .gz, without name and time in gzip's header: the same lines give the same file. Raises OSError."""
-    with path.open("wb") as file:
-        if path.suffix != ".gz":
-            yield file
-            return
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-            yield packed  # type: ignore[misc]  # GzipFile is written to as any binary file is
+    """A file to write, gzipped if its name ends in .gz, without name and time in gzip's header: the same lines give the same file. Raises OSError.
+
+    It takes its name when it is whole: what had the name before is kept until then, and nobody takes half a file for all of it.
+    """
+    direct = path.exists() and not path.is_file()  # a pipe or a terminal is written to as it is
+    part = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            if path.suffix != ".gz":
+                yield file
+            else:
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                    yield packed  # type: ignore[misc]  # GzipFile is written to as any binary file is
+        if not direct:
+            part.replace(path)
+    finally:
+        if not direct:
+            part.unlink(missing_ok=True)
 
 
 def _value(raw: bytes) -> bytes | None:

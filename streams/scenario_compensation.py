@@ -25,7 +25,7 @@ from streams.simulation.directory import minor_of
 from streams.simulation.phases import Aftermath, Scenario
 from streams.simulation.scenario import ScenarioRefusedError, asset_of
 from streams.simulation.world import ASSETS, DESK_ACCOUNT
-from streams.summary import grouped
+from streams.words import grouped
 
 _DECIMALS = {row.asset: row.decimals for row in ASSETS}
 ASSUMED = Aftermath(confidence="assumed")

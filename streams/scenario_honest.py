@@ -14,7 +14,7 @@ from streams.scenario_watch import Watch
 from streams.settings import Settings
 from streams.simulation.episodes import Episode
 from streams.simulation.exchange import Exchange
-from streams.summary import when
+from streams.words import moment
 
 SHARE_STEPS = 20_000
 WEEK_DAYS = 7
@@ -161,6 +161,6 @@ def text(months: Sequence[HonestMonth], aim: float) -> Iterator[str]:
         yield f"  reasons           {', '.join(f'{rule} {count:,}' for rule, count in month.rules.items()) or 'none'}"
         for page in month.pages[:SHOWN_MAX]:
             during = f" during {', '.join(page.during)}" if page.during else ""
-            yield f"  page {when(page.at_ms)}{during}: {page.title} ({', '.join(page.rules)}): {page.summary}"
+            yield f"  page {moment(page.at_ms)}{during}: {page.title} ({', '.join(page.rules)}): {page.summary}"
         if len(month.pages) > SHOWN_MAX:
             yield f"  and {len(month.pages) - SHOWN_MAX} more pages"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from streams.scenario_result import Page, Result
 from streams.simulation.phases import NoticePhase, Phase, Scenario
-from streams.summary import grouped
+from streams.words import grouped
 
 SHOWN_MAX = 8
 

@@ -112,6 +112,8 @@ class Loop:
         self.engine = ground.engine()
         self.journal = ground.journal.fork()
         self.dossier = dossier
+        if dossier is not None:
+            dossier.attend(self.engine)
         self.kept: list[bytes] = []
         """The entries since the history's end, if there is a dossier."""
         self._batch: list[bytes] = []

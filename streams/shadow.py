@@ -23,10 +23,11 @@ from streams.control import ControlReader
 from streams.kafka import Kafka
 from streams.plug_ins import installed
 from streams.refusals import RefusedError
-from streams.replay import BATCH_ENTRIES, KeptJournal
+from streams.replay import BATCH_ENTRIES, journal_of, left_out
 from streams.replay_kafka import journal_batches
 from streams.replay_lines import FileRefusedError
-from streams.summary import grouped
+from streams.settings import Settings
+from streams.words import grouped, span
 
 WAIT_MS = 500
 FOLLOWED_ENTRIES_MAX = 1_000
@@ -38,7 +39,9 @@ Progress = Callable[[int, float], None]
 
 
 class Source(Protocol):
-    """Where a journal comes from."""
+    """Where a journal comes from. `left_out`: what of it isn't folded, as a sentence, once all was read; None if nothing."""
+
+    left_out: str | None
 
     def batches(self) -> AsyncIterator[list[bytes]]:
         """Its entries from the first on, as it stands now. Raises FileRefusedError, TopicMissingError or KafkaError."""
@@ -50,16 +53,20 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A file of `journal export`."""
+    """A file of `journal export`, or of input records, which make a journal under the settings' policy."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
+        self._settings = settings
+        self.left_out: str | None = None
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
         """As `Source` says."""
-        entries = iter(KeptJournal(self._path))
+        journal = journal_of(self._path, self._settings)
+        entries = iter(journal)
         while batch := list(islice(entries, BATCH_ENTRIES)):
             yield batch
+        self.left_out = left_out(journal, self._path)
 
     async def quarantines(self, _: str) -> Mapping[int, Scope]:
         """A file keeps none."""
@@ -71,6 +78,7 @@ class KafkaSource:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
+        self.left_out: str | None = None
 
     def batches(self) -> AsyncIterator[list[bytes]]:
         """As `Source` says."""
@@ -206,8 +214,8 @@ async def follow(kafka: Kafka, shadowed: Shadowed) -> AsyncGenerator[Difference,
     """Go on with the live journal for ever: every difference as it comes. Raises RefusedError or KafkaError."""
     partition = TopicPartition(kafka.names.full(JOURNAL), 0)
     reader = kafka.reader(WAIT_MS)
-    await reader.start()
     try:
+        await reader.start()
         reader.assign([partition])
         reader.seek(partition, shadowed.next_offset)
         while True:
@@ -254,7 +262,7 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
 def answer(comparison: Comparison) -> Iterator[str]:
     """The result for people, in sentences: what they ask first comes first."""
     compared = comparison.compared
-    of = f"in {_span(compared.span_ms)}, of {compared.withdrawals:,} withdrawals"
+    of = f"in {span(compared.span_ms)}, of {compared.withdrawals:,} withdrawals"
     if not comparison.changes:
         yield "The proposed policy is what decides already."
     if compared.equal:
@@ -267,13 +275,6 @@ def answer(comparison: Comparison) -> Iterator[str]:
         yield f"{compared.forgotten:,} withdrawals and marks were too many to follow to the end: what became of them later isn't compared, and the value held leaves them out."
     for why in comparison.refused:
         yield f"What of the proposed policy can't be had: {why}."
-
-
-def _span(span_ms: int) -> str:
-    for name, unit_ms in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
-        if span_ms >= unit_ms:
-            return f"{span_ms / unit_ms:,.1f} {name}"
-    return f"{span_ms // 1_000} seconds"
 
 
 def _would(compared: Compared) -> Iterator[str]:

@@ -3,7 +3,6 @@
 Counts and keeps what the core decided; decides nothing. Fed by `streams.replay` and the demo; `lines` is what people read.
 """
 
-import datetime as dt
 import typing
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from monitor.contracts.outputs import (
     VerdictKind,
 )
 from monitor.outbox import OutputRecord
+from streams.words import grouped, moment, spaced
 
 KEPT_MAX = 1_000
 """Marks, incidents and odd verdicts kept in full; all are counted."""
@@ -235,22 +235,6 @@ _ALERT = msgspec.json.Decoder(Alert)
 _COVERAGE = msgspec.json.Decoder(Coverage)
 
 
-def when(at_ms: int | None) -> str:
-    """A time for people: UTC, to the second."""
-    if at_ms is None:
-        return "-"
-    try:
-        return dt.datetime.fromtimestamp(at_ms // 1_000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{at_ms} ms"
-
-
-def grouped(amount: str) -> str:
-    """A decimal string with its thousands set apart: "48200000000" is "48,200,000,000"."""
-    whole, point, fraction = amount.partition(".")
-    return f"{int(whole):,}{point}{fraction}"
-
-
 def answer(summary: Summary) -> Iterator[str]:
     """The question first: was anything taken, how much is marked, is it covered, who was woken."""
     base = summary.base_currency
@@ -275,7 +259,7 @@ def answer(summary: Summary) -> Iterator[str]:
     if page is None:
         yield "Whom to wake?        Nobody was paged."
     else:
-        yield f"Whom to wake?        {summary.pages} page(s), the first at {when(page.decided_at_ms)} UTC: {page.title}."
+        yield f"Whom to wake?        {summary.pages} page(s), the first at {moment(page.decided_at_ms)} UTC: {page.title}."
 
 
 def _by_asset(marks: list[Mark]) -> Mapping[str, str]:
@@ -300,14 +284,14 @@ def lines(summary: Summary) -> Iterator[str]:
     yield ""
     kinds = ", ".join(f"{kind} {summary.verdicts[kind]:,}" for kind in ORDER)
     yield f"Verdicts   {kinds}; held too late (already sent): {summary.too_late}; decided late: {summary.late:,}"
-    asked = ", ".join(f"{review.replace('_', ' ')} {count:,}" for review, count in summary.reviews.items())
+    asked = ", ".join(f"{spaced(review)} {count:,}" for review, count in summary.reviews.items())
     yield f"Reviews    {asked}"
-    states = (f"{count} {state.replace('_', ' ')}" for state, count in summary.marks_by_state.items() if count)
+    states = (f"{count} {spaced(state)}" for state, count in summary.marks_by_state.items() if count)
     yield f"Marks      {', '.join(states) or 'none'}"
     for mark in summary.marks[:SHOWN_MAX]:
         parts = ", ".join(f"{part.layer_id} {grouped(part.amount)} {part.unit} {part.account}" for part in mark.allocations) or "no layer"
         worth = "no price known" if mark.base_amount is None else f"{grouped(mark.base_amount)} {summary.base_currency}"
-        yield f"  {mark.mark_id}: {mark.state.replace('_', ' ')} {grouped(mark.amount)} {mark.asset} ({worth}), carried by {parts}"
+        yield f"  {mark.mark_id}: {spaced(mark.state)} {grouped(mark.amount)} {mark.asset} ({worth}), carried by {parts}"
     if len(summary.marks) > SHOWN_MAX:
         yield f"  and {len(summary.marks) - SHOWN_MAX} more"
     yield f"Incidents  {len(summary.incidents)}; pages {summary.pages}, notices {summary.notices}"
@@ -321,7 +305,7 @@ def lines(summary: Summary) -> Iterator[str]:
 
 
 def _incident_lines(incident: Incident, summary: Summary) -> Iterator[str]:
-    yield f"  {incident.incident_id} ({incident.severity}, {incident.cause}, {incident.state}), opened {when(incident.opened_at_ms)} UTC: {incident.title}"
+    yield f"  {incident.incident_id} ({incident.severity}, {incident.cause}, {incident.state}), opened {moment(incident.opened_at_ms)} UTC: {incident.title}"
     yield f"    {incident.withdrawals} withdrawal(s), {incident.accounts} account(s), {grouped(incident.marked_base_amount)} {summary.base_currency} marked"
     given = summary.reasons.get(incident.incident_id)
     if given:
@@ -343,7 +327,7 @@ def _coverage_lines(summary: Summary) -> Iterator[str]:
         step = (len(rows) - 1) / (SHOWN_MAX - 1)
         rows = [rows[round(index * step)] for index in range(SHOWN_MAX)]
     for row in rows:
-        yield f"  {when(row.at_ms)}  {grouped(row.marked):>20}  {grouped(row.uncovered):>20}  {grouped(row.available):>20}"
+        yield f"  {moment(row.at_ms)}  {grouped(row.marked):>20}  {grouped(row.uncovered):>20}  {grouped(row.available):>20}"
 
 
 def _risk_lines(whole: Coverage) -> Iterator[str]:

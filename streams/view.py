@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.contracts.outputs import Coverage, Incident
-from streams.summary import ORDER, Story, grouped
+from streams.summary import ORDER, Story
+from streams.words import grouped
 
 BAR_CELLS = 44
 REASONS_SHOWN = 3

@@ -21,7 +21,7 @@ def _missing(tool: str) -> list[str]:
 NEEDS: dict[str, Callable[[], list[str]]] = {
     "kafka": kafka_broker.missing_tools,
     "promtool": lambda: _missing("promtool"),
-    "browser": lambda: _missing("chromium"),
+    "browser": lambda: [*_missing("chromium"), *_missing("pdftotext")],
     "public_streams": public_streams.missing,
 }
 PACKAGES = {
@@ -29,6 +29,7 @@ PACKAGES = {
     "mvn": "Maven (maven)",
     "promtool": "promtool (prometheus)",
     "chromium": "Chromium (chromium)",
+    "pdftotext": "pdftotext (poppler-utils)",
     **{name: f"the labelled stream {name} in ../shared/data" for name in public_streams.FILES},
 }
 REQUIRED = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"

@@ -13,7 +13,7 @@ from monitor.contracts.outputs import MarkStage
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256, hexadecimal.")]
 Offset = Annotated[int, Meta(ge=0, description="Position in the journal.")]
-Way = Literal["account", "holdings", "own"]
+Way = Literal["account", "holdings", "own", "never_left"]
 Status = Literal["DRAFT", "SIGNED"]
 
 
@@ -35,7 +35,9 @@ class MarkPart(msgspec.Struct, frozen=True, gc=False):
     provider_id: Id | None
     lost: Annotated[Amount, Meta(description="The whole loss.")]
     quantity: Annotated[Amount, Meta(description="What of it is, or was, to be compensated: open and compensated.")]
-    lost_at_ms: Annotated[TimeMs, Meta(description="When it left, by the events; where none tells, when it was first marked.")]
+    lost_at_ms: Annotated[
+        TimeMs, Meta(description="When it left, by the events; where none tells, when the first of it was told, or it was first marked.")
+    ]
     price: Annotated[Amount | None, Meta(description="The price that the ledger valued it at.")]
     price_source: Id | None
     price_at_ms: TimeMs | None
@@ -61,7 +63,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Way,
         Meta(
             description="account: lost from that account, which gets all of it; holdings: lost from a pool, divided over the customers who held the asset "
-            "in proportion to what they held; own: the exchange's own loss."
+            "in proportion to what they held, less what of that is lost already; own: the exchange's own loss; never_left: held, and nobody's claim."
         ),
     ]
     asset: AssetId
@@ -71,7 +73,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held_until_ms: Annotated[TimeMs, Meta(description="The first of its losses: the newest holding up to then counts.")]
     quantity: Amount
     price: Annotated[Amount | None, Meta(description="Base currency per unit; none where its marks have several prices.")]
-    base_amount: Annotated[Amount, Meta(description="By the price rule.")]
+    base_amount: Annotated[Amount, Meta(description="By the price rule; of what never left 0.")]
     ledger_base_amount: Annotated[Amount | None, Meta(description="By the ledger, at the price of the loss.")]
     layers: tuple[LayerPart, ...]
     holders: Annotated[
@@ -79,7 +81,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ] = None
     held: Annotated[
         Amount | None,
-        Meta(description="Of a pool: what they held together. Where others held too and it isn't told, these get more than their part."),
+        Meta(description="Of a pool: what they have left of that together. Where others held too and it isn't told, these get more than their part."),
     ] = None
     marks: tuple[MarkPart, ...]
 
@@ -97,7 +99,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group_id: Annotated[Id, Meta(description="The group, which has the marks, their evidence, and what each layer pays.")]
     layers: Annotated[tuple[Id, ...], Meta(description="The layers that pay, in the ledger's order.")]
     held: Annotated[Amount | None, Meta(description="What the customer held of the asset, where that divides the loss.")] = None
-    holding: Annotated[Evidence | None, Meta(description="The entry that tells so.")] = None
+    lost_before: Annotated[
+        Amount | None,
+        Meta(
+            description="What of that is lost already, and isn't given from the pool: own losses since it was told, other incidents', other causes'."
+        ),
+    ] = None
+    holding: Annotated[Evidence | None, Meta(description="The entry that tells what was held.")] = None
 
 
 class NotAttributed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -110,19 +118,29 @@ class NotAttributed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class CountedFirst(msgspec.Struct, frozen=True, gc=False):
+    """Another incident whose losses are counted against the same holdings first."""
+
+    incident_id: Id
+    asset: AssetId
+    quantity: Annotated[Amount, Meta(description="What it takes of them: customers' own losses, and its pool's.")]
+
+
 class AssetTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One asset: customers' + own + not attributed = quantity = what the ledger has open and compensated of it."""
+    """One asset: customers' + own + not attributed = quantity; quantity + never left = what the ledger has open and compensated of it."""
 
     asset: AssetId
     quantity: Amount
     customers: Amount
     own: Amount
     not_attributed: Amount
+    never_left: Amount
     base_amount: Amount
     customers_base_amount: Amount
     own_base_amount: Amount
     not_attributed_base_amount: Amount
-    ledger_base_amount: Annotated[Amount | None, Meta(description="At the price of the loss, as the layers carry it.")]
+    never_left_base_amount: Annotated[Amount | None, Meta(description="By the ledger.")]
+    ledger_base_amount: Annotated[Amount | None, Meta(description="At the price of the loss, as the layers carry it, with what never left.")]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -133,7 +151,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     customers_base_amount: Amount
     own_base_amount: Amount
     not_attributed_base_amount: Amount
-    ledger_base_amount: Amount | None
+    never_left_base_amount: Annotated[Amount | None, Meta(description="By the ledger.")]
+    ledger_base_amount: Annotated[Amount | None, Meta(description="With what never left.")]
 
 
 class PriceUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -159,7 +178,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     price_rule: Annotated[str, Meta(description='As it was chosen: "loss-time", "fixed:…" or "average:…".')]
     prices: tuple[PriceUsed, ...]
     pooled_accounts: Annotated[tuple[Id, ...], Meta(description="Accounts of the exchange's own desk: what is lost from them is lost from the pool.")]
+    counted_first: Annotated[tuple[CountedFirst, ...], Meta(description="Other incidents' losses that lessen what is left of the holdings here.")]
     suspected: Annotated[int, Meta(ge=0, description="Marks that nobody has confirmed yet: while there are any, it is a draft.")]
+    never_left: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Marks of what was held and never left, neither cleared nor, if paid, come back: while there are any, it is a draft.",
+        ),
+    ]
     totals: Totals
     assets: tuple[AssetTotal, ...]
     groups: tuple[Group, ...]
@@ -182,7 +209,12 @@ class SignOff(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Compensation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The file. `statement_sha256` is of the bytes of `statement` as they stand in it."""
 
-    status: Annotated[Status, Meta(description="SIGNED: two persons of the policy who may decide it have signed, and no mark is only suspected.")]
+    status: Annotated[
+        Status,
+        Meta(
+            description="SIGNED: two persons of the policy who may decide it have signed, no mark is only suspected, and none is of what never left."
+        ),
+    ]
     sign_offs: tuple[SignOff, ...]
     statement_sha256: Sha256
     statement: Statement

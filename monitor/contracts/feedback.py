@@ -36,7 +36,7 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     ]
     command: Command
     actor: Id
-    reason: Text
+    reason: Annotated[Text, Meta(min_length=1, description="Why, for who reads it later: 1 to 1,024 characters.")]
     seen_version: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw; 0 for rules and policies, which have none.")
     ]

@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
     except RefusedError as error:
         return _fail(str(error), REFUSED)
     except typer.TyperException as error:
-        message = error.format_message().replace(": Value error, ", ": ")  # the library's own words for a wrong choice
+        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")  # the library's own words, on one line
         # Without a command the help has been shown already, and the message is empty.
         return _fail(f"{message} ({PROGRAM} --help shows how.)", REFUSED) if message else REFUSED
     except (KeyboardInterrupt, typer.Abort):

@@ -7,6 +7,7 @@ import typer
 
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
+from streams.cli.keeping import OutFile, keep
 from streams.cli.printing import print_json, print_rows, say
 from streams.refusals import RefusedError
 
@@ -53,7 +54,7 @@ def verify(
         print_json(verified)
     else:
         _show(verified)
-    proven = _conclude(verified, keys, unsigned=unsigned)
+    proven = _conclude(verified, keys, unsigned=unsigned, from_file=journal is not None)
     if not proven:
         raise typer.Exit(FAILED)
 
@@ -81,7 +82,7 @@ def _show(verified: "Verified") -> None:
     print_rows(("what", "first offset", "last offset", "detail"), rows)
 
 
-def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bool) -> bool:
+def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bool, from_file: bool) -> bool:
     """Say what it comes to; whether that is a proof."""
     checked = verified.checked
     if verified.heads.get("unknown key"):
@@ -93,6 +94,8 @@ def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bo
     name = f"Journal {checked.journal_id[:16]} with {checked.entries:,} entries"
     if not checked.intact:
         say(f"{name} is NOT what was published: {len(checked.found):,} finding(s).")
+        if from_file and [found.kind for found in checked.found] == ["cut"]:
+            say("If the heads were written after the journal's file, its end was only not there yet: write the file again, after the heads.")
         return False
     if checked.proven:
         newest = max(part.last_offset for part in checked.ranges if part.state == "as signed")
@@ -112,18 +115,11 @@ def _conclude(verified: "Verified", keys: "Mapping[str, bytes]", *, unsigned: bo
 
 
 @app.command(epilog="Example: withdrawal-monitor audit heads heads.jsonl")
-def heads(
-    context: typer.Context, out: Annotated[pathlib.Path, typer.Argument(help="File to write; gzipped if it ends in .gz.", show_default=False)]
-) -> None:
+def heads(context: typer.Context, out: OutFile) -> None:
     """Write the published heads with their signatures to a file: keep it where those who can write to Kafka can't."""
     from streams.audit import write_heads
 
-    chosen = given(context)
-    try:
-        count = run_with_kafka(write_heads(chosen.kafka(), out), chosen.settings.kafka.bootstrap_servers)
-    except OSError as error:
-        raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
-    say(f"{count:,} heads.")
+    say(f"{keep(given(context), out, write_heads):,} heads.")
 
 
 @app.command(epilog="Example: withdrawal-monitor audit key /run/secrets/audit-key")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.failures import run_with_kafka
 from streams.cli.given import given
+from streams.cli.keeping import keep
+from streams.cli.looking import JournalFile, say_left_out
 from streams.cli.printing import say
 from streams.refusals import RefusedError
+from streams.words import grouped
 
 if TYPE_CHECKING:
     from streams.dossier import Folded
@@ -19,12 +21,6 @@ app = typer.Typer(rich_markup_mode=None)
 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of the incident.", show_default=False)]
 Out = Annotated[pathlib.Path, typer.Option("--out", help="Directory for the files; it is made.", show_default=False)]
-Journal = Annotated[
-    pathlib.Path | None,
-    typer.Option(
-        "--journal", help="A file of `journal export`, or of input records; the configured Kafka's journal if not given.", show_default=False
-    ),
-]
 
 
 @app.command(epilog="Example: withdrawal-monitor compensation incident-812-0 --price-rule fixed:XEM=88.549 --out paid --journal journal.jsonl.gz")
@@ -36,7 +32,7 @@ def compensation(
         typer.Option("--price-rule", metavar="RULE", help="loss-time, fixed:PRICE, fixed:ASSET=PRICE,…, or average:FROM..TO.", show_default=False),
     ],
     out: Out,
-    journal: Journal = None,
+    journal: JournalFile = None,
     pooled_account: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,10 +58,11 @@ def compensation(
         compensation_files.write(out, [*compensation_files.files(made), *incident_report.files(folded, incident, made)])
     totals = made.statement.totals
     currency = made.statement.base_currency
-    say(
-        f"{made.status}: {totals.customers_base_amount} {currency} to {totals.customers:,} customer(s), {totals.own_base_amount} own, "
-        f"{totals.not_attributed_base_amount} not attributed; in {out}."
-    )
+    parts = (totals.customers_base_amount, totals.own_base_amount, totals.not_attributed_base_amount)
+    customers, own, rest = (f"{grouped(amount)} {currency}" for amount in parts)
+    say(f"{made.status}: {customers} to {totals.customers:,} customer(s), {own} own, {rest} not attributed; in {out}.")
+    if made.draft:
+        say(f"It is a draft: {made.lacks}.")
 
 
 @app.command(epilog="Example: withdrawal-monitor sign-off paid/compensation.json --actor lea --key-file lea.key --out lea.json")
@@ -93,7 +90,7 @@ def sign_off(
 
 
 @app.command(epilog="Example: withdrawal-monitor incident-report incident-812-0 --out report --journal journal.jsonl.gz")
-def incident_report(context: typer.Context, incident: Incident, out: Out, journal: Journal = None) -> None:
+def incident_report(context: typer.Context, incident: Incident, out: Out, journal: JournalFile = None) -> None:
     """Write the report on one incident for a supervisor, as Markdown and printable HTML, before anything is known of compensation."""
     from streams import compensation_files
     from streams.incident_report import files
@@ -117,10 +114,11 @@ def _folded(context: typer.Context, journal: pathlib.Path | None) -> Iterator["F
     with tempfile.TemporaryDirectory() as folder:
         if journal is None:
             journal = pathlib.Path(folder) / "journal.jsonl.gz"
-            run_with_kafka(write_journal(chosen.kafka(), journal), chosen.settings.kafka.bootstrap_servers)
+            keep(chosen, journal, write_journal)
         try:
             with shown_count("folded") as progress:
                 folded = fold_journal(journal, chosen.settings, progress)
+            say_left_out(folded.left_out)
             yield folded
         except FileRefusedError as error:
             raise RefusedError(str(error)) from error

@@ -1,15 +1,15 @@
 """`coverage` and `provider`: what the reserve still carries, and what depends on one custodian or system provider."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.given import given
 from streams.cli.looking import AsJson, JournalFile, folded, look, say_doubts
-from streams.cli.printing import print_json, print_section, print_sentence
-from streams.cli.words import grouped, is_zero, moment, number, spaced, span
+from streams.cli.printing import on_terminal, print_json, print_section, print_sentence, say
 from streams.refusals import RefusedError
+from streams.words import grouped, is_zero, moment, number, spaced, span
 
 if TYPE_CHECKING:
     from monitor.blast_radius import BlastRadius
@@ -20,6 +20,7 @@ app = typer.Typer(rich_markup_mode=None)
 GOOD, DOUBTFUL, BAD = "bold green", "bold yellow", "bold red"
 SECOND_MS = 1_000
 PROVIDERS_NAMED_MAX = 20
+NAMES_SHOWN_MAX = 20
 STANDINGS = {"registered": "registered", "notified": "notified", "none": "NEITHER REGISTERED NOR NOTIFIED", "unknown": "UNKNOWN TO THE REGISTRY"}
 
 
@@ -180,5 +181,13 @@ def _show_radius(radius: "BlastRadius") -> None:
         for each in radius.wallets
     ]  # fmt: skip
     print_section("wallets", ("wallet", "asset", "amount", f"value {base}", "kept", "owner", "signing", "known by"), wallets)
-    print_section("open", ("withdrawal",), [(withdrawal_id,) for withdrawal_id in radius.withdrawal_ids])
-    print_section("marks", ("mark",), [(mark_id,) for mark_id in radius.mark_ids])
+    _print_names("open", "withdrawal", radius.withdrawal_ids)
+    _print_names("marks", "mark", radius.mark_ids)
+
+
+def _print_names(section: str, column: str, names: Sequence[str]) -> None:
+    """A list of ids; on a terminal its beginning."""
+    shown = names[:NAMES_SHOWN_MAX] if on_terminal() else names
+    print_section(section, (column,), [(name,) for name in shown])
+    if len(names) > len(shown):
+        say(f"{len(names) - len(shown):,} more are listed with --json.")

@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -17,15 +17,16 @@ from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given, given
 from streams.cli.printing import print_json, print_sentence, say
 from streams.cli.sources import actor_name
-from streams.cli.words import exact_moment, read_moment, spaced
 from streams.refusals import RefusedError
+from streams.words import exact_moment, moment, read_moment, spaced
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from monitor.contracts.feedback import Feedback
     from monitor.contracts.outputs import Audit
-    from streams.decisions import Wish
+    from streams.decisions import Seen, Wish
+    from streams.waiting import Waiting
 
 app = typer.Typer(help="Decide about incidents, marks, withdrawals, rules and policies.", no_args_is_help=True, rich_markup_mode=None)
 NOT_DECIDED = 1
@@ -34,6 +35,11 @@ WAIT_SECONDS = 30.0
 STYLES = {"decided": "bold green", "awaits-second": "bold yellow", "refused": "bold red"}
 
 
+Clock = Literal["halted", "regulator_told", "police_told", "customers_told"]
+Cause = Literal["unauthorized_access", "system_failure", "undecided"]
+Owner = Literal["customer", "exchange"]
+Outcome = Literal["confirmed_unauthorized", "confirmed_system_failure", "customers_own_act", "own_treasury_move", "test", "inconclusive"]
+"""The contracts' words, written again because help waits for no library."""
 ANNOTATED: Any = Annotated
 """For annotations that are made when the commands are: types know only written ones."""
 
@@ -69,14 +75,14 @@ ROWS = {
     "note": Row("Write the reason into the timeline, for the next shift.", INCIDENT, "incident incident-1204-0"),
     "set-clock": Row(
         "Say when it was halted, or who was told when.", INCIDENT, "incident incident-1204-0 --clock halted --at 2026-05-04T10:31:00Z",
-        option("clock", "halted, regulator_told, police_told or customers_told."), option("at", "When it was, with its zone; or now."),
+        option("clock", "What was done.", kind=Clock), option("at", "When it was, with its zone; or now."),
     ),
     "confirm": Row("Say that it was a loss.", LOSSES, "incident incident-1204-0"),
     "clear": Row("Say that it was no loss; what is held for it is given back.", LOSSES, "mark withdrawal:w-17"),
     "release": Row("Take HOLDs back: the withdrawals may go.", ("incident", "withdrawal"), "withdrawal w-17"),
     "change-cause": Row("Change the cause: other layers may carry it.", LOSSES, "mark withdrawal:w-17 --cause system_failure",
-        option("cause", "unauthorized_access, system_failure or undecided.")),
-    "change-owner": Row("Change whose loss it is.", LOSSES, "mark withdrawal:w-17 --owner exchange", option("owner", "customer or exchange.")),
+        option("cause", "What it is.", kind=Cause)),
+    "change-owner": Row("Change whose loss it is.", LOSSES, "mark withdrawal:w-17 --owner exchange", option("owner", "Whose it is.", kind=Owner)),
     "recovered": Row("Say how much of a loss came back.", ("withdrawal", "mark"), "mark withdrawal:w-17 --amount 0.5",
         amount=option("amount", "How much, in units of its asset.")),
     "compensated": Row("Say that whom it belongs to was paid.", LOSSES, "incident incident-1204-0"),
@@ -88,7 +94,7 @@ ROWS = {
         "rule shared_network --value network:203.0.113 --until 2026-05-05T00:00:00Z",
         option("value", "What is snoozed, with its kind, as network:203.0.113."), option("until", "Until when, with its zone.")),
     "close": Row("Say that it is over, and what it was.", INCIDENT, "incident incident-1204-0 --outcome confirmed_unauthorized",
-        option("outcome", "confirmed_unauthorized, confirmed_system_failure, customers_own_act, own_treasury_move, test or inconclusive.")),
+        option("outcome", "What it was.", kind=Outcome)),
     "reopen": Row("Take a closing, or people's word on a loss, back.", LOSSES, "incident incident-1204-0"),
     "change-policy": Row("Let a proposed policy decide from here on.", ("policy",), "policy 6f0c…"),
 }  # fmt: skip
@@ -185,13 +191,20 @@ def _seen(chosen: Given, wish: "Wish", seen_version: int | None) -> int:
         return seen_version
     from streams.decisions import look_up
     from streams.terminal import shown_count
+    from streams.waiting import foreseen, waiting_for
+
+    async def read() -> "tuple[Seen, list[Waiting]]":
+        kafka = chosen.kafka()
+        return await look_up(kafka, wish.subject, wish.subject_id, progress), await waiting_for(kafka, wish.subject, wish.subject_id)
 
     with shown_count("read") as progress:
-        body = look_up(chosen.kafka(), wish.subject, wish.subject_id, progress)
-        seen = run_with_kafka(body, chosen.settings.kafka.bootstrap_servers)
+        seen, waiting = run_with_kafka(read(), chosen.settings.kafka.bootstrap_servers)
     say(f"{wish.subject} {wish.subject_id}, version {seen.version}")
     for what, told in seen.facts:
         say(f"  {what}: {spaced(told)}" if what == "state" else f"  {what}: {told}")
+    for one in waiting:
+        say(f"  waits: {one.said} by {one.decision.actor}, for a second person until {moment(one.until_ms)} UTC: {one.decision.reason}")
+    say(f"  second person: {foreseen(chosen.settings.policy, waiting, wish, seen.value, known=seen.valued)}")
     return seen.version
 
 

@@ -10,8 +10,8 @@ import typer
 from streams.cli.given import given
 from streams.cli.looking import AsJson, JournalFile, look, say_doubts
 from streams.cli.printing import print_commands, print_json, print_rows, print_section, print_sentence, say
-from streams.cli.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 from streams.refusals import RefusedError
+from streams.words import SEVERITY_STYLES, grouped, is_zero, moment, number, spaced, span, total
 
 if TYPE_CHECKING:
     from monitor.contracts.outputs import Due, Incident, Mark
@@ -55,8 +55,12 @@ def incidents(
         ]  # fmt: skip
         print_rows(columns, cells, styles=[SEVERITY_STYLES[each.severity] for each in rows])
     hidden = len(known) - len(rows)
-    if not rows or hidden:
-        say(f"{len(rows) or 'No'} incident(s){' open' if not everything else ''}; {hidden} more aren't shown (--all, --severity).")
+    if not known:
+        say("There is no incident.")
+    elif hidden:
+        say(
+            f"{len(rows) or 'No'} incident{'s' if len(rows) > 1 else ''} {'shown' if everything else 'open'}; {hidden:,} more with --all or a lower --severity."
+        )
     say_doubts(found)
 
 

@@ -13,8 +13,8 @@ import typer
 from streams.cli.failures import run_with_kafka
 from streams.cli.given import Given
 from streams.cli.printing import say
-from streams.cli.words import moment, span
 from streams.refusals import RefusedError
+from streams.words import moment, span
 
 if TYPE_CHECKING:
     from monitor.contracts.outputs import Coverage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 JournalFile = Annotated[
     pathlib.Path | None,
-    typer.Option("--journal", help="A file of `journal export` (or of input records) instead of Kafka: it is folded first."),
+    typer.Option("--journal", help="A file of `journal export`, or of input records, instead of Kafka: it is folded.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON: the records as they are published.")]
 
@@ -101,15 +101,23 @@ async def _folded_journal(chosen: Given, progress: "Callable[[int, float], None]
 
 
 def _folded_file(chosen: Given, journal: pathlib.Path, hearers: "Callable[[], Hearer]") -> "Fold":
-    from streams.replay import ReplayFailedError, fold_file
+    from streams.replay import ReplayFailedError, fold_file, left_out
     from streams.replay_lines import FileRefusedError
     from streams.terminal import shown_count
 
     try:
         with shown_count("folded") as progress:
-            return fold_file(journal, chosen.settings, progress=progress, hearers=hearers)[0]
+            fold, read = fold_file(journal, chosen.settings, progress=progress, hearers=hearers)
     except (FileRefusedError, ReplayFailedError) as error:
         raise RefusedError(str(error)) from error
+    say_left_out(left_out(read, journal))
+    return fold
+
+
+def say_left_out(sentence: str | None) -> None:
+    """Say what of a file isn't in what is shown, if anything."""
+    if sentence is not None:
+        say(sentence)
 
 
 def say_doubts(found: Look) -> None:

@@ -1,5 +1,6 @@
 """`policy`: which policy decides, which one waits, and what a proposed one would have decided otherwise."""
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Sequence
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.failures import run_with_kafka
+from streams.cli.following import until_ended
 from streams.cli.given import Given, given
-from streams.cli.printing import on_terminal, print_json, print_rows, say
-from streams.cli.words import read_moment
+from streams.cli.looking import JournalFile, say_left_out
+from streams.cli.printing import on_terminal, print_json, print_line, print_rows, say
 from streams.refusals import RefusedError
+from streams.words import grouped, moment, read_moment, spaced
 
 if TYPE_CHECKING:
     from monitor.policy import Policy
@@ -22,16 +25,11 @@ app = typer.Typer(help="See which policy decides, and run a proposed one in shad
 DIFFERENCES_SHOWN_MAX = 20
 NONE = "-"
 
-Journal = Annotated[
-    pathlib.Path | None,
-    typer.Option("--journal", help="A file of `journal export`; the journal of the configured Kafka if not given.", show_default=False),
-]
-
 
 @app.command(epilog="Example: withdrawal-monitor policy compare --journal journal.jsonl.gz --proposed proposed.toml")
 def compare(
     context: typer.Context,
-    journal: Journal = None,
+    journal: JournalFile = None,
     proposed: Annotated[
         pathlib.Path | None, typer.Option("--proposed", metavar="CONFIG.toml", help="The configuration whose policy is compared.", show_default=False)
     ] = None,
@@ -61,13 +59,15 @@ def compare(
     chosen = given(context)
     since_ms = 0 if since is None else max(0, read_moment(since, round(time.time() * 1_000)))
     asked = sha if proposed is None else _policy_of(chosen, proposed)
+    source = _source(chosen, journal)
 
     async def body() -> None:
         with shown_share("compared") as progress:
-            shadowed = await compared_by(_source(chosen, journal), asked or "", since_ms, progress)
+            shadowed = await compared_by(source, asked or "", since_ms, progress)
+        say_left_out(source.left_out)
         _show(shadowed.result(), as_json=as_json, one_line=follow)
         if follow:
-            await _follow(chosen, shadowed, as_json=as_json)
+            await until_ended(_follow(chosen, shadowed, as_json=as_json))
 
     try:
         run_with_kafka(body(), chosen.settings.kafka.bootstrap_servers)
@@ -84,18 +84,19 @@ def _policy_of(chosen: Given, file: pathlib.Path) -> "Policy":
 def _source(chosen: Given, journal: pathlib.Path | None) -> "Source":
     from streams.shadow import FileSource, KafkaSource
 
-    return KafkaSource(chosen.kafka()) if journal is None else FileSource(journal)
+    return KafkaSource(chosen.kafka()) if journal is None else FileSource(journal, chosen.settings)
 
 
 async def _follow(chosen: Given, shadowed: "Shadowed", *, as_json: bool) -> None:
     from streams.shadow import follow
 
     say("Following the journal; interrupt to end.")
-    async for difference in follow(chosen.kafka(), shadowed):
-        if as_json:
-            _print_line({"kind": "difference"}, difference)
-        else:
-            print("\t".join(cell.translate({9: " ", 10: " ", 13: " "}) for cell in _row(difference)), flush=True)
+    async with contextlib.aclosing(follow(chosen.kafka(), shadowed)) as differences:
+        async for difference in differences:
+            if as_json:
+                _print_line({"kind": "difference"}, difference)
+            else:
+                print_line(_row(difference))
 
 
 def _print_line(facts: dict[str, str], value: object) -> None:
@@ -106,17 +107,13 @@ def _print_line(facts: dict[str, str], value: object) -> None:
 
 def _row(difference: "Difference") -> tuple[str, ...]:
     """For machines and pipes: everything in one line."""
-    from streams.summary import when
-
     reasons = ["; ".join(given) or NONE for given in (difference.standing_reasons, difference.proposed_reasons)]
-    return difference.what, difference.subject_id, when(difference.at_ms), _amount(difference), difference.standing, difference.proposed, *reasons
+    return difference.what, difference.subject_id, moment(difference.at_ms), _amount(difference), difference.standing, difference.proposed, *reasons
 
 
 def _cells(difference: "Difference") -> tuple[str, ...]:
     """For people: four columns, which fit a terminal."""
-    from streams.summary import when
-
-    of = "\n".join((difference.subject_id, when(difference.at_ms), *(() if difference.amount is None else (_amount(difference),))))
+    of = "\n".join((difference.subject_id, moment(difference.at_ms), *(() if difference.amount is None else (_amount(difference),))))
     sides = ((difference.standing, difference.standing_reasons), (difference.proposed, difference.proposed_reasons))
     return difference.what, of, *("\n".join((told, *reasons)) for told, reasons in sides)
 
@@ -144,7 +141,7 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
     )
     print_rows(("figure", "as it was", "proposed"), _figures(comparison), title="What they come to; the reserve as it is at the end")
     changed = [
-        (f"{each.standing} → {each.proposed}", f"{each.withdrawals:,}", f"{_grouped(each.base_amount)} {compared.base_currency}")
+        (f"{each.standing} → {each.proposed}", f"{each.withdrawals:,}", f"{grouped(each.base_amount)} {compared.base_currency}")
         for each in compared.changed
     ]
     if changed:
@@ -159,12 +156,6 @@ def _show(comparison: "Comparison", *, as_json: bool, one_line: bool) -> None:
         say(f"{len(compared.differences) - len(shown):,} more differences are listed with --json.")
 
 
-def _grouped(amount: str) -> str:
-    from streams.summary import grouped
-
-    return grouped(amount)
-
-
 def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
     base = comparison.compared.base_currency
     columns = []
@@ -173,7 +164,7 @@ def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
         rows: dict[str, str] = {kind: f"{count:,}" for kind, count in figures.verdicts.items()}
         rows |= {
             "HOLD, enforced": f"{figures.enforced:,}",
-            f"value held ({base})": f"{least}{_grouped(figures.held_base_amount)}",
+            f"value held ({base})": f"{least}{grouped(figures.held_base_amount)}",
             "reviews": f"{figures.reviews_due:,}",
             "reviews a day": _rate(figures.reviews_per_day),
             "pages": f"{figures.pages:,}",
@@ -184,8 +175,8 @@ def _figures(comparison: "Comparison") -> Sequence[tuple[str, str, str]]:
         coverage = figures.coverage
         if coverage is not None:
             amounts = {"uncovered": coverage.uncovered, "reserve held": coverage.held, "reserve available": coverage.available}
-            amounts |= {f"headroom, {cause.replace('_', ' ')}": amount for cause, amount in coverage.headroom.items()}
-            rows |= {f"{name} ({base})": _grouped(amount) for name, amount in amounts.items()}
+            amounts |= {f"headroom, {spaced(cause)}": amount for cause, amount in coverage.headroom.items()}
+            rows |= {f"{name} ({base})": grouped(amount) for name, amount in amounts.items()}
         columns.append(rows)
     return [(name, columns[0].get(name, NONE), columns[1].get(name, NONE)) for name in dict.fromkeys((*columns[0], *columns[1]))]
 
@@ -195,19 +186,20 @@ def _rate(per_day: float | None) -> str:
 
 
 @app.command(epilog="Example: withdrawal-monitor policy show --journal journal.jsonl.gz")
-def show(context: typer.Context, journal: Journal = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def show(context: typer.Context, journal: JournalFile = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show which policy decides at the journal's end, what a proposed one changes, its hash, and who has approved it so far."""
     from streams.replay_lines import FileRefusedError
     from streams.shadow import standing
-    from streams.summary import when
     from streams.terminal import shown_count
 
     chosen = given(context)
+    source = _source(chosen, journal)
     try:
         with shown_count("folded") as progress:
-            found = run_with_kafka(standing(_source(chosen, journal), progress), chosen.settings.kafka.bootstrap_servers)
+            found = run_with_kafka(standing(source, progress), chosen.settings.kafka.bootstrap_servers)
     except FileRefusedError as error:
         raise RefusedError(str(error)) from error
+    say_left_out(source.left_out)
     if as_json:
         print_json(found)
         return
@@ -216,7 +208,7 @@ def show(context: typer.Context, journal: Journal = None, as_json: Annotated[boo
         ("standing hash", found.sha256),
         ("proposed hash", found.proposed_sha256 or "nothing is proposed"),
     ]
-    rows += [(f"approved by {each.actor}", f"a second person may until {when(each.until_ms)} UTC") for each in found.approved]
+    rows += [(f"approved by {each.actor}", f"a second person may until {moment(each.until_ms)} UTC") for each in found.approved]
     print_rows(("policy", "is"), rows, title=f"Policy after {found.entries:,} entries")
     if found.changes:
         changes = [(each.setting, each.standing or NONE, each.proposed or NONE) for each in found.changes]

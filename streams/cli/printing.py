@@ -18,18 +18,18 @@ def print_rows(
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif on_terminal():
         from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(title=title, title_justify="left", header_style="bold", row_styles=("", "dim") if len(rows) > 1 and not styles else ())
-        for number, column in enumerate(columns):
-            table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first names the row: it is copied and searched for
-        for number, row in enumerate(rows):
-            table.add_row(*(Text(cell) for cell in row), style=styles[number] if styles else None)
-        Console().print(table)
+        from streams.cli import tables
+
+        tables.show(columns, rows, title, styles, Console())
     else:
         for row in rows:
-            print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row))
+            print_line(row)
+
+
+def print_line(row: Sequence[str]) -> None:
+    """One row as a line with tabs, told at once."""
+    print("\t".join(cell.translate(ROW_SEPARATORS) for cell in row), flush=True)
 
 
 def print_section(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:

@@ -74,6 +74,7 @@ class Played:
         self.play = SimpleNamespace(begin_ms=START_MS, name="golden", scenario=SimpleNamespace(id="golden"))
         self.dossier = Dossier()
         self.engine = Engine(sha256(self.kept[0]).hexdigest())
+        self.dossier.attend(self.engine)
         self.dossier.take(self.engine.fold(0, self.kept))
 
     def fold(self, batch: list[bytes]) -> list[OutputRecord]:
@@ -149,6 +150,9 @@ def test_the_public_amounts_come_out_to_the_last_unit(golden: Compensation) -> N
         "0",
     )
     assert totals.ledger_base_amount == totals.base_amount == "48200000000"
+    # All of it left, and no other incident robbed the same pool before.
+    assert (totals.never_left_base_amount, statement.assets[0].never_left, statement.never_left, statement.counted_first) == ("0", "0", 0, ())
+    assert {line.lost_before for line in statement.lines} == {None}
     assert sum(int(line.base_amount) for line in statement.lines) == 48_200_000_000
     assert sum(round(float(line.quantity) * 10**8) for line in statement.lines) == 450_290_000_000
     # 2,500 of 4,502.9 of it: 48,200,000,000 × 2,500 / 4,502.9 = 26,760,532,101.53; rounding gives the one yen or not.

@@ -141,8 +141,8 @@ def test_what_a_file_s_honest_phases_cause_is_not_the_incident_s() -> None:
     odd = 'action = "withdrawals"\nat_seconds = 20.0\ncount = 1\nasset = "ETH"\namount = "9000000"\naccounts = "new"'
     told_result = result(theft, odd)
     assert told_result.pages_count == 1
-    pages = told_result.false_pages_after  # one of the incident, one of the level of coverage that it crossed
-    assert ["more_than_held" in page.rules for page in pages] == [True, True]
+    [page] = told_result.false_pages_after  # of the level of coverage that it crossed nobody is woken beside it
+    assert "more_than_held" in page.rules
     assert told_result.verdicts == {}
 
 

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from monitor import entries
 from monitor.commands import Commands
+from monitor.contracts import base, outputs
 from monitor.contracts.feedback import Command, Feedback
 from monitor.policy import FourEyes
 from monitor.signatures import is_signed
 from monitor.version import ENGINE_VERSION
+from streams import words
 from streams.cli import decide
 from tests.unit.people_stage import Stage
 from tests.unit.test_cli_people import redirected
@@ -39,6 +41,8 @@ def test_every_command_of_the_core_has_its_row(stage: Stage) -> None:
     plans = Commands(stage.engine.state, stage.engine.decisions).plans
     assert {name.replace("-", "_"): set(row.subjects) for name, row in decide.ROWS.items()} == {name: set(plans[name]) for name in plans}
     assert {name.replace("-", "_") for name in decide.ROWS} == set(get_args(Command))
+    assert (decide.Cause, decide.Owner, decide.Outcome) == (base.Cause, base.Owner, outputs.Outcome)
+    assert get_args(decide.Clock) == get_args(outputs.ClockTarget)[1:], "an acknowledgement is a command of its own"
 
 
 def test_acknowledged_by_one_closed_by_two_with_the_command_that_was_printed(stage: Stage, capsys: Captured) -> None:
@@ -63,6 +67,75 @@ def test_acknowledged_by_one_closed_by_two_with_the_command_that_was_printed(sta
     assert len(set(ids)) == len(ids) == 3
     decision = msgspec.convert(stage.sent()[1], Feedback)
     assert is_signed(decision, KEYS["lea"].public_key().public_bytes_raw())
+
+
+def noted(captured: Captured) -> list[str]:
+    """What was said of second persons before anything was sent."""
+    return [line.strip() for line in captured.readouterr().err.splitlines() if line.startswith(("  waits: ", "  second person: "))]
+
+
+def test_who_waits_for_a_second_person_is_said_before_sending(stage: Stage, capsys: Captured) -> None:
+    incident_id = redirected(stage, "w")
+    paid = ("compensated", "mark", "withdrawal:w")
+    stage.say("lea", "confirm", *paid[1:])
+    capsys.readouterr()
+    stage.say("lea", *paid, "--reason", "by bank")
+    until = words.moment(stage.now_ms + 3_600_000)
+    assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"]
+    stage.say("lea", *paid, "--reason", "by bank")
+    [waits, needed] = noted(capsys)
+    assert waits == f"waits: compensated by lea, for a second person until {until} UTC: by bank"
+    assert needed == f"second person: needed: you asked for the same before, and another person may agree until {until} UTC"
+    until = words.moment(stage.now_ms + 3_600_000)
+    awaits = [record for record in stage.cluster.logs[TopicPartition("audit", 0)] if b"awaits-second" in (record.value or b"")]
+    assert stage.say("leo", *paid) == 0
+    assert noted(capsys)[-1] == f"second person: you are the second: lea asked for the same, and waits until {until} UTC"
+    assert stage.engine.state.marks.by_id["withdrawal:w"].stage == "compensated"
+    stage.cluster.append("audit", awaits[-1].value, awaits[-1].key, headers=awaits[-1].headers)
+    stage.say("leo", *paid)
+    assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"], "it was decided, though it is told again"
+    stage.say("ana", "note", "incident", incident_id)
+    assert noted(capsys) == ["second person: not needed, by the configured policy"]
+
+
+def test_what_waits_no_longer_is_not_told(stage: Stage, capsys: Captured) -> None:
+    incident_id = redirected(stage, "w")
+    stage.say("lea", "close", "incident", incident_id, "--outcome", "test")
+    stage.now_ms += 3_600_000
+    stage.tell("prices price=1000")
+    stage.tell("tick")
+    capsys.readouterr()
+    stage.say("leo", "close", "incident", incident_id, "--outcome", "test")
+    assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"], "hers has expired"
+    assert stage.say("leo", "close", "incident", incident_id, "--outcome", "test") == 0, "the first time he was told that it must be asked for again"
+    capsys.readouterr()
+    stage.say("lea", "close", "incident", incident_id, "--outcome", "inconclusive")
+    [waits, needed] = noted(capsys)
+    assert waits.startswith("waits: close test by leo, for a second person until ") and "you are the second" not in needed, (
+        "another outcome isn't the same"
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        ("10000", "not needed up to 10,000,000 JPY"),
+        ("10001", "needed, within 60 min, above 10,000,000 JPY"),
+    ],
+)
+def test_the_value_of_a_mark_says_whether_a_second_person_is_needed(stage: Stage, amount: str, told: str, capsys: Captured) -> None:
+    redirected(stage, "w", amount)
+    capsys.readouterr()
+    stage.say("ana", "confirm", "mark", "withdrawal:w")
+    assert noted(capsys) == [f"second person: {told}, by the configured policy"]
+    assert stage.engine.state.marks.by_id["withdrawal:w"].stage == ("suspected" if told.startswith("needed") else "confirmed"), "as the core does"
+
+
+def test_of_many_marks_the_limit_is_said(stage: Stage, capsys: Captured) -> None:
+    stage.say("ana", "confirm", "incident", redirected(stage, "w"))
+    assert noted(capsys)[-1] == (
+        "second person: needed, within 60 min, if it is about more than 10,000,000 JPY or a price is missing, by the configured policy"
+    )
 
 
 def test_times_are_the_same_for_the_second_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -153,7 +226,14 @@ def test_no_answer_in_time_ends_with_1_and_says_what_was_sent(stage: Stage, caps
         (("set-clock", "incident", "i", "--clock", "halted", "--at", "10:30"), 'A time is written as 2026-05-04T10:00:00Z, or now; not "10:30".'),
         (("recovered", "mark", "m", "--amount", "-1", "--seen-version", "1"), "The decision can't be sent: bad_amount ("),
         (("note", "incident", "i" * 129, "--seen-version", "1"), "The decision can't be sent: Expected `str` of length <= 128 - at `$.subject_id`."),
-        (("close", "incident", "i"), "Missing option '--outcome'."),
+        (
+            ("note", "incident", "i", "--seen-version", "1", "--reason", ""),
+            "The decision can't be sent: Expected `str` of length >= 1 - at `$.reason`.",
+        ),
+        (("close", "incident", "i"), "Missing option '--outcome'. Choose from: confirmed_unauthorized, "),
+        (("close", "incident", "i", "--outcome", "theft"), "Invalid value for '--outcome': 'theft' is not one of 'confirmed_unauthorized', "),
+        (("change-owner", "mark", "m", "--owner", "me"), "Invalid value for '--owner': 'me' is not one of 'customer', 'exchange'."),
+        (("set-clock", "incident", "i", "--clock", "paged", "--at", "now"), "Invalid value for '--clock': 'paged' is not one of 'halted', "),
         (("destroy", "incident", "i"), "No such command 'destroy'."),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.cli import words
+from streams import words
 from streams.refusals import RefusedError
 from tests.unit.people_stage import Stage
 

@@ -1,5 +1,6 @@
 """`policy compare` and `policy show` with files, as a person and as a script see them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.unit.test_decided import actors, say
 
 Captured = pytest.CaptureFixture[str]
 STANDING = Settings().policy
+GOLDEN = Path(__file__).parents[1] / "golden" / "dmm-bitcoin-2024.jsonl.gz"
 OFF = '[policy]\nrules_off = ["redirect"]\n'
 
 
@@ -70,8 +72,23 @@ def test_the_same_policy_decides_nothing_otherwise(kept: Path, tmp_path: Path, c
     assert run(["policy", "compare", "--journal", str(kept), "--proposed", config(tmp_path, "")]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "The proposed policy is what decides already.",
-        "The proposed policy would decide nothing otherwise in 1.1 minutes, of 711 withdrawals.",
+        "The proposed policy would decide nothing otherwise in 1 min, of 711 withdrawals.",
     ]
+
+
+def test_a_file_of_input_records_is_a_journal_too_and_what_is_left_out_of_it_is_said(tmp_path: Path, capsys: Captured) -> None:
+    records = tmp_path / "records.jsonl"
+    records.write_bytes(gzip.decompress(GOLDEN.read_bytes()) + b'{"topic":"withdrawals","value":\n')
+    left_out = f"1 line(s) of {records} are no records and are left out; line "
+    assert run(["policy", "compare", "--journal", str(records), "--proposed", config(tmp_path, OFF), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["compared"]["no_longer_held"]["withdrawals"] == 1
+    assert said.err.startswith(left_out) and said.err.count("\n") == 1
+    for command in (("policy", "show"), ("incidents",), ("provider", "provider-wallet-software"), ("coverage",)):
+        assert run([*command, "--journal", str(records), "--json"]) == 0
+        assert capsys.readouterr().err.startswith(left_out), command
+    assert run(["incident-report", "incident-2109-0", "--journal", str(records), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.startswith(left_out)
 
 
 def test_since(kept: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -142,9 +159,9 @@ def test_a_proposal_is_found_by_the_beginning_of_its_hash(tmp_path: Path, capsys
         (("--sha", " "), "--sha must be the hash of a proposed policy, or its beginning."),
         (("--sha", "00ff", "--journal", "{journal}"), "No term of the journal proposes a policy with the hash 00ff; the newest are "),
         (("--proposed", "{good}", "--journal", "{missing}"), "{missing} can't be read: No such file or directory."),
-        (("--proposed", "{good}", "--journal", "{good}"), "{good} is no journal: line 1 holds no entry ("),
+        (("--proposed", "{good}", "--journal", "{good}"), "No line of {good} is a record; line 1: "),
         (("--proposed", "{good}", "--journal", "{holed}"), "{holed} has offset 5 where 0 should be: it can't be folded from its first entry."),
-        (("--proposed", "{good}", "--journal", "{empty}"), "The journal has no term: it isn't one that a core has written."),
+        (("--proposed", "{good}", "--journal", "{empty}"), "{empty} is empty."),
         (("--proposed", "{good}", "--journal", "{termless}"), "The journal has no term: it isn't one that a core has written."),
         (("--proposed", "{missing}", "--journal", "{journal}"), "The configuration file {missing} can't be read: No such file or directory."),
         (("--proposed", "{bad}", "--journal", "{journal}"), "policy.thresholds.hold_p_value "),

@@ -11,20 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import msgspec
 import pytest
 
 from monitor.contracts.compensation import SignOff
-from monitor.contracts.holdings import Holding
-from monitor.contracts.journal import HoldingEntry, PriceEntry
-from monitor.contracts.prices import Price
 from monitor.contracts.schema import documents
-from monitor.policy import Asset
-from monitor.price_rules import PriceRule, mean, parse_rule
 from monitor.sign_offs import status
 from streams.cli.app import run
-from streams.compensation import _holdings, _recorded_prices
-from streams.compensation_files import safe_cell
 from streams.journal_file import line_of
 from streams.pages import Page, Section, Table, html_page, markdown
 from tests.unit.story import Story
@@ -82,7 +74,12 @@ def story() -> Kept:
 
 @pytest.fixture
 def journal(story: Kept, tmp_path: Path) -> Path:
-    path = tmp_path / "journal.jsonl"
+    return kept(story, tmp_path)
+
+
+def kept(story: Kept, folder: Path) -> Path:
+    """The story's journal, as it is by now."""
+    path = folder / "journal.jsonl"
     path.write_bytes(b"".join(line_of(offset, entry) for offset, entry in enumerate(story.entries)))
     return path
 
@@ -217,6 +214,8 @@ def test_what_is_only_suspected_stays_a_draft_whoever_signs(tmp_path: Path) -> N
     assert compensate(incident_id, journal, out)["statement"]["suspected"] == 1
     lea, leo = sign(out, "lea"), sign(out, "leo")
     assert compensate(incident_id, journal, out, "--signed-by", str(lea), "--signed-by", str(leo))["status"] == "DRAFT"
+    for name in ("summary.html", "incident-report.html"):
+        assert "DRAFT: marks are only suspected<" in (out / name).read_text(encoding="utf-8")
 
 
 def test_no_cell_is_a_formula_and_no_page_has_markup_of_others(incident_id: str, journal: Path, tmp_path: Path) -> None:
@@ -230,20 +229,13 @@ def test_no_cell_is_a_formula_and_no_page_has_markup_of_others(incident_id: str,
         page = (out / name).read_text(encoding="utf-8")
         assert "<script" not in page
         assert not re.search(r"""(?:src|href)\s*=|url\(|@import""", page)
-    assert html.escape(EVIL) in (out / "summary.html").read_text(encoding="utf-8")
+    assert html.escape(EVIL) in re.sub(r"</?span[^>]*>", "", (out / "summary.html").read_text(encoding="utf-8"))
     assert "<script" not in (out / "summary.md").read_text(encoding="utf-8").replace("\\<script", "")
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-def test_a_cell_that_could_be_a_formula_is_text(start: str) -> None:
-    assert safe_cell(f"{start}1+1") == f"'{start}1+1"
-    assert safe_cell(f"1{start}1") == f"1{start}1"
-    assert safe_cell("") == ""
 
 
 def test_pages_are_one_text_whatever_is_in_them() -> None:
     nasty = "a|b\n# c\u2028<b>&amp; [x](y) `z` \x1b[0m \u202e"
-    page = Page(nasty, [Section(nasty, [nasty], [nasty], [Table(("k|", "v"), [(nasty, nasty)], ("v",))])], draft=True)
+    page = Page(nasty, nasty, [Section(nasty, [nasty], [nasty], [Table(("k|", "v"), [(nasty, nasty)], ("v",), nasty)])], draft=nasty)
     text, web = markdown(page), html_page(page)
     lines = text.splitlines()
     assert sum(line.startswith("|") for line in lines) == 3
@@ -287,7 +279,8 @@ def test_a_report_comes_before_anything_is_known_of_compensation(tmp_path: Path)
     [
         (("compensation", "incident-0-0", "--price-rule", "loss-time"), "There is no incident incident-0-0"),
         (("compensation", "INCIDENT", "--price-rule", "cheapest"), "is no price rule"),
-        (("compensation", "INCIDENT", "--price-rule", "fixed:ETH=1"), "gives no price of BTC"),
+        (("compensation", "INCIDENT", "--price-rule", "fixed:ETH=1"), "names ETH, of which this incident has nothing to pay back"),
+        (("compensation", "INCIDENT", "--price-rule", "fixed:BTC=1,FOO=2"), "names FOO, of which this incident has nothing to pay back"),
         (("compensation", "INCIDENT", "--price-rule", "average:1..2"), "none is recorded in that time"),
         (("compensation", "INCIDENT", "--price-rule", "loss-time", "--signed-by", "missing.json"), "can't be read"),
         (("compensation", "INCIDENT", "--price-rule", "loss-time", "--signed-by", "JOURNAL"), "is no sign-off"),
@@ -316,40 +309,6 @@ def test_an_average_is_of_the_recorded_prices(tmp_path: Path) -> None:
     [price] = file["statement"]["prices"]
     assert (price["price"], price["prices"]) == ("1000.25", 2)
     assert (file["statement"]["totals"]["base_amount"], file["statement"]["totals"]["ledger_base_amount"]) == ("1001", "1001")
-
-
-def entry_of(topic: str, event_id: str, at_ms: int, **facts: str) -> bytes:
-    """A journal entry of a holding or price."""
-    kinds: dict[str, Any] = {"holdings": (HoldingEntry, Holding), "prices": (PriceEntry, Price)}
-    kind, event = kinds[topic]
-    entry = kind(clock_ms=0, source=f"{topic}/0", start=0, offset=0, event=event(event_id=event_id, occurred_at_ms=at_ms, **facts))
-    return msgspec.json.encode(entry)
-
-
-def test_the_newest_holding_at_or_before_the_loss_counts_and_a_repeat_where_it_came_first() -> None:
-    told = [
-        ("old", 1_000, "ann", "1"), ("at the loss", 5_000, "ann", "2"), ("corrected", 5_000, "ann", "3"), ("corrected", 5_000, "ann", "3"),
-        ("after", 5_001, "ann", "4"), ("late news", 4_000, "ann", "5"), ("zero", 100, "bob", "0"),
-    ]  # fmt: skip
-    lines = [entry_of("holdings", name, at_ms, account_id=account, asset="BTC", quantity=quantity) for name, at_ms, account, quantity in told]
-    lines.append(entry_of("holdings", "other", 10, account_id="ann", asset="ETH", quantity="9"))
-    found = _holdings(lambda: enumerate(lines), {"BTC": 5_000}, {"BTC": Asset(8), "ETH": Asset(18)})
-    assert {account: (held.quantity_minor, held.evidence.offset) for account, held in found["BTC"].items()} == {
-        "ann": (300_000_000, 2),
-        "bob": (0, 6),
-    }
-    assert found["BTC"]["ann"].evidence.sha256 == sha256(lines[2]).hexdigest()
-    assert set(found) == {"BTC"}
-
-
-def test_a_price_that_was_delivered_twice_counts_once() -> None:
-    told = [("a", 1, "10"), ("a", 1, "10"), ("b", 2, "20"), ("c", 3, "1000")]
-    lines = [entry_of("prices", name, at_ms, asset="BTC", price=price, price_source="x") for name, at_ms, price in told]
-    rule = parse_rule("average:1..2")
-    assert isinstance(rule, PriceRule)
-    average = mean(_recorded_prices(lambda: enumerate(lines), rule)["BTC"])
-    assert average is not None
-    assert (average.printed(), average.prices) == ("15", 2)
 
 
 def test_one_person_twice_is_one_person() -> None:

@@ -52,17 +52,20 @@ def test_a_signed_file_says_on_every_page_what_nobody_gets(tmp_path: Path, capsy
     assert WORDS in " ".join(said.split())
     assert found["incident-report.md"].count(WORDS) == 2  # what is still open names it too
     assert [row["owner"] for row in cells(tmp_path / "out" / "compensation.csv")][-1] == "not attributed"
-    assert "2 customer(s) whose holdings are told held 0.6 BTC together. If others held it too, these get more than their part" in found["summary.md"]
+    assert (
+        "2 customer(s) whose holdings are told had 0.6 BTC left together. If others held it too, these get more than their part"
+        in found["summary.md"]
+    )
 
 
 def test_where_all_is_somebodys_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story, incident_id = lost(("ann", "5"))
     found, said = pages(story, incident_id, tmp_path, capsys)
     assert not any("NOT ATTRIBUTED" in text for text in (*found.values(), said))
-    assert "1 customer(s) whose holdings are told held 5 BTC together." in found["summary.md"]
+    assert "1 customer(s) whose holdings are told had 5 BTC left together." in found["summary.md"]
 
 
 def test_a_draft_says_both() -> None:
-    page = Page("Title", (), True, "a < b")
+    page = Page("Title", "About", (), "not signed by two persons", "a < b")
     assert markdown(page).startswith("> **DRAFT: not signed by two persons. Nobody may act on it.**\n\n> **a \\< b**\n\n# Title")
     assert '<div class="draft">DRAFT: not signed by two persons<br>a &lt; b</div>' in html_page(page)

@@ -281,6 +281,8 @@ def test_meaning(changes: dict[str, Any], reason: Reason | None) -> None:
         ("providers", {"wallet_ids": ["hot\u0000"]}, Reason.CONTROL_CHARACTER),
         ("providers", {"wallet_ids": [["hot"]]}, Reason.BAD_FIELD),
         ("feedback", {"amount": "0.5e1"}, Reason.BAD_AMOUNT),
+        ("feedback", {"reason": ""}, Reason.BAD_FIELD),
+        ("feedback", {"reason": "?"}, None),
         ("feedback", {"seen_version": -1}, Reason.BAD_FIELD),
         ("feedback", {"seen_version": 2**64}, Reason.BAD_FIELD),
         ("account-events", {"occurred_at_ms": 0}, Reason.TIME_IN_PAST),

@@ -72,3 +72,25 @@ def test_a_kept_journal_with_a_gap_is_not_folded(tmp_path: Path) -> None:
     path.write_bytes(b"".join(line_of(at if at < 5 else at + 1, line) for at, line in enumerate(lines)))
     with pytest.raises(FileRefusedError, match="has offset 6 where 5 should be"):
         replay_file(path, Settings())
+
+
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    path = written(tmp_path / "kept.jsonl.gz", [b"{}"])
+    before = path.read_bytes()
+
+    def fail() -> None:
+        with line_writer(path) as file:
+            file.write(b"half\n")
+            assert path.read_bytes() == before
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        fail()
+    assert path.read_bytes() == before, "what was kept before isn't lost"
+    assert list(tmp_path.iterdir()) == [path], "nothing half is left"
+    assert written(path, [b"{}", b"{}"]) == path and len(list(read_journal(path))) == 2
+
+
+def test_a_device_is_written_to_as_it_is() -> None:
+    written(Path("/dev/null"), [b"{}"])
+    assert Path("/dev/null").is_char_device()

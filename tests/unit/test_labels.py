@@ -55,7 +55,7 @@ def test_two_people_must_agree_and_either_can_take_it_back() -> None:
     assert "learn" not in decision(story, "alice", "confirm")[0]
     assert labels_of(story) == {"w": None}
     [told] = decision(story, "alice", "confirm", seen_version=version(story))  # one person is one vote
-    assert told.startswith("refused")
+    assert told.startswith("refused: ")
     assert "the detectors learnt 1 of 1" in decision(story, "bob", "confirm", seen_version=version(story))[0]
     assert labels_of(story) == {"w": True}
     taught = {name: array.copy() for name, array in panel.arrays().items() if name in untouched}
@@ -90,20 +90,27 @@ def test_what_is_signed_is_everything_that_is_decided() -> None:
     for bad in ("", "not base64!", base64.b64encode(b"short").decode()):
         assert not is_signed(msgspec.structs.replace(Feedback(**facts), signature=bad), key)
     assert not is_signed(Feedback(**facts), key)
+    assert not is_signed(msgspec.structs.replace(Feedback(**facts), signature=f"!{signature}"), key)
+    text = base64.b64encode(key).decode()
+    assert public_key(text) == key and public_key(f"!{text}") is None
     assert public_key("not a key") is None and public_key(base64.b64encode(b"x" * 31).decode()) is None
 
 
-def test_labels_are_bounded() -> None:
+def test_over_the_limit_the_labels_that_were_longest_left_alone_go() -> None:
     labels = Labels()
-    for number in range(200):
+    for number in range(100):
         labels.vote(f"w{number}", number, "alice", "confirm", 1, 100)
-    assert len(labels.by_id) <= 100 and labels.evicted >= 100
-    assert "w199" in labels.by_id and "w0" not in labels.by_id
+    before, after = labels.vote("w0", 7, "bob", "confirm", 1, 100)
+    assert (before.votes, after.votes, after.observation) == ({"alice": "confirm"}, {"alice": "confirm", "bob": "confirm"}, 0)
+    assert (len(labels.by_id), labels.evicted) == (100, 0)
+    labels.vote("w100", 100, "alice", "confirm", 1, 100)
+    assert list(labels.by_id) == [*(f"w{number}" for number in range(7, 100)), "w0", "w100"]
+    assert labels.evicted == 6  # a sixteenth of the limit at once
 
 
 def test_a_withdrawal_that_was_never_scored_has_no_label() -> None:
     story = Story(actors=ACTORS, four_eyes=FourEyes(commands=()), label_approvals=1)
     story.tell("prices price=1000")
     story.tell("withdrawals status=broadcast tx_id=t")
-    assert decision(story, "alice", "confirm", seen_version=version(story))[0].startswith("decided")
+    assert decision(story, "alice", "confirm", seen_version=version(story))[0].startswith("decided: ")
     assert labels_of(story) == {}

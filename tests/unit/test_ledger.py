@@ -203,6 +203,8 @@ def test_what_gets_smaller_gives_back_from_the_last_part_on(units: int, value: i
 def test_a_broken_policy_of_layers_says_what_is_wrong_with_it() -> None:
     broken = (Layer("uncovered", "JPY"), Layer("a", "nothing"), Layer("a", "JPY", drawn="on_claim"))
     assert [field for field, _ in layer_faults(policy(layers=broken))] == ["0.layer_id", "1.unit", "2.layer_id", "2.limit_total"]
+    limits = [Layer("a", "JPY", limit_per_event=text, limit_total="100") for text in ("100", "101")]
+    assert [[field for field, _ in layer_faults(policy(layers=(layer,)))] for layer in limits] == [[], ["0.limit_per_event"]]
 
 
 @pytest.mark.parametrize(
@@ -254,6 +256,28 @@ def test_what_counts_for_another_event_frees_its_layer() -> None:
     made.freed.clear()
     made.configure(terms_of((MONEY,), policy().assets), "JPY")
     assert list(made.freed) == ["money"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "freed"),
+    [
+        (((1, 0),), (), ["money"]),  # to the last unit
+        (((2, 0),), ((1, 0),), ["money"]),
+        (((1, 0),), ((1, 0),), []),
+        (((1, 0),), ((2, 0),), []),
+        ((), ((0, 1),), ["money"]),  # who bears an event's deductible spares the others it
+        (((0, 1),), ((0, 2),), ["money"]),
+        (((0, 1),), ((0, 1),), []),
+        (((0, 2),), ((0, 1),), []),
+    ],
+)
+def test_a_layer_is_free_for_others_when_a_mark_has_less_of_it_or_bears_more_of_its_deductible(
+    before: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...], freed: list[str]
+) -> None:
+    made = funded((MONEY, 5))
+    made.freed.clear()
+    made.note_freed(*(tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after)))
+    assert list(made.freed) == freed
 
 
 def test_parts_are_added_up_and_taken_apart_with_their_deductibles() -> None:

@@ -8,7 +8,8 @@ from monitor.findings import Subject
 from monitor.mark_state import Change, MarkState
 from monitor.marks import Marks
 from monitor.policy import Layer
-from tests.simulation.journals import START_MS, policy
+from monitor.prices import PriceState
+from tests.simulation.journals import ASSETS, START_MS, policy
 
 LAYERS = (Layer("kind", "XEM", kind="guarantee"), Layer("money", "JPY", causes=("unauthorized_access",)), Layer("group", "JPY", customers_only=False))
 NOW_MS = START_MS
@@ -64,7 +65,10 @@ def test_a_loss_grows_with_its_incident_and_price_and_never_shrinks_by_a_finding
     assert marks.hold(subject(3_000_000), "undecided", "another", NOW_MS) is None
     grown = done(marks.hold(subject(5_000_000), "unauthorized_access", "another", NOW_MS))
     assert (told(grown), grown.incident_id, grown.version) == ("suspected 5000000 50 money:50", "i", 2)
-    assert marks.total.marked_base_minor == 50
+    grown = done(marks.hold(subject(6_000_000, owner="exchange"), "undecided", "another", NOW_MS))
+    assert (grown.cause, grown.subject.owner, grown.incident_id, grown.version) == ("undecided", "exchange", "i", 3)
+    grown = done(marks.hold(subject(7_000_000), "unauthorized_access", "another", NOW_MS))
+    assert marks.total.marked_base_minor == 70
     assert marks.stages["suspected"] == 1
 
 
@@ -99,6 +103,9 @@ def test_a_compensated_loss_that_grows_is_suspected_again_for_the_rest_alone() -
     assert told(done(marks.revise("m", 9_000_000, NOW_MS))) == "confirmed 4000000 40 money:40 paid money:50"
     assert told(done(marks.compensate("m"))) == "compensated 0 0 paid money:90"
     assert marks.ledger.layers["money"].available_minor == 910
+    marks.recover("m", 1_000_000)
+    assert held(marks, 10_000_000).stage == "suspected"
+    assert done(marks.confirm("m")).stage == "partly_recovered"
 
 
 def test_what_comes_back_of_payments_at_two_prices_never_exceeds_what_was_paid() -> None:
@@ -138,6 +145,9 @@ def test_another_cause_or_owner_is_allocated_anew_and_findings_change_it_no_long
     assert (grown.subject.owner, told(grown)) == ("exchange", "suspected 4000000 40 group:15 uncovered:25")
     marks.clear("m")
     assert held(marks, 1_000_000).subject.owner == "exchange"
+    done(marks.hold(subject(1_000_000, "n"), "undecided", "i", NOW_MS))
+    done(marks.change_cause("n", "system_failure"))
+    assert held(marks, 2_000_000, "n").cause == "system_failure"
 
 
 def test_a_mark_moves_with_what_the_event_had_of_limits_and_deductibles_paid_or_held() -> None:
@@ -175,14 +185,39 @@ def test_what_is_freed_carries_what_stands_uncovered_the_oldest_first_and_no_fur
 def test_funding_in_kind_carries_what_has_no_price_yet() -> None:
     marks = made(price=None)
     assert told(held(marks, 3_000_000)) == "suspected 3000000 None"
+    assert marks.ledger.fund("money", "JPY", 1_000) is None
+    assert marks.settle() == []  # money can't carry what has no value
     assert marks.ledger.fund("kind", "XEM", 2_000_000) is None
     assert [told(change.after) for change in marks.settle()] == ["suspected 3000000 None kind:2000000"]
     assert marks.confirm("m")
     assert marks.compensate("m") == "no price is known yet"
-    assert told(done(marks.recover("m", 1_500_000))) == "partly_recovered 1500000 None kind:1500000"
+    assert told(done(marks.recover("m", 400_000))) == "partly_recovered 2600000 None kind:2000000"
+    assert told(done(marks.recover("m", 1_100_000))) == "partly_recovered 1500000 None kind:1500000"
     marks.set_price("XEM", "10", "test", NOW_MS)
     assert [told(change.after) for change in marks.reprice("XEM", NOW_MS)] == ["partly_recovered 1500000 15 kind:1500000"]
     assert told(done(marks.compensate("m"))) == "compensated 0 0 paid kind:1500000"
+
+
+def test_the_base_currency_needs_no_price() -> None:
+    marks = made(money=100, price=None)
+    assert marks.price_standing("JPY", NOW_MS) == "fresh"
+    assert told(done(marks.hold(Subject("y", "w", "a", "customer", "JPY", 30), "unauthorized_access", "i", NOW_MS))) == "suspected 30 30 money:30"
+
+
+def test_a_price_that_is_no_number_values_nothing() -> None:
+    marks = made()
+    assert marks.value("XEM", 1_000_000) == 10
+    assert marks.value("XEM", 1_000_000, PriceState("10.5", "test", NOW_MS)) == 11
+    assert marks.value("XEM", 1_000_000, PriceState("ten", "test", NOW_MS)) is None
+
+
+def test_a_price_values_the_unpriced_of_its_asset_alone() -> None:
+    marks = made(price=None)
+    held(marks, 3_000_000)
+    done(marks.hold(Subject("b", "w", "a", "customer", "BTC", 1), "unauthorized_access", "i", NOW_MS))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert [change.after.mark_id for change in marks.reprice("XEM", NOW_MS)] == ["m"]
+    assert list(marks.unpriced) == ["b"]
 
 
 def test_a_stale_price_makes_no_mark_but_the_mark_keeps_its_own() -> None:
@@ -262,44 +297,13 @@ def test_layers_of_a_term_that_are_wrong_are_refused_and_the_former_stay() -> No
     held(marks, 3_000_000)
     faults = marks.configure(policy(version=2, layers=(Layer("money", "JPY"), Layer("money", "JPY"))))
     assert faults == ["layers.1.layer_id (money) is there twice; every layer needs a name of its own."]
+    [fault] = marks.configure(policy(version=2, layers=(Layer("money", "nothing"),)))
+    assert fault == f"layers.0.unit (nothing) must be one of policy.assets; known are {', '.join(ASSETS)}."
     assert marks.configure(policy(version=2, layers=(Layer("money", "XEM"),))) == ["layer money isn't empty: it stays in JPY and prefunded"]
     assert (marks.policy.version, marks.policy.layers) == (2, LAYERS)
     assert marks.configure(policy(version=3, layers=LAYERS[1:])) == []
     assert marks.ledger.fund("money", "JPY", 20) is None
     assert [told(change.after) for change in marks.settle()] == ["suspected 3000000 30 money:30"]
-
-
-def test_only_what_a_loss_grows_by_drains() -> None:
-    marks = made(money=500)
-    half_life_ms = marks.policy.drain_half_life_ms
-
-    def rate() -> float:
-        return marks.drain.rate(NOW_MS, half_life_ms)
-
-    held(marks, 10_000_000)
-    first = rate()
-    assert first > 0
-    done(marks.revise("m", 5_000_000, NOW_MS))
-    done(marks.clear("m"))
-    assert rate() == first
-    held(marks, 20_000_000)
-    assert rate() == pytest.approx(3 * first)  # what was given back counts anew when it is marked again
-    done(marks.revise("m", 30_000_000, NOW_MS))
-    assert rate() == pytest.approx(4 * first)
-    assert marks.drain.rate(NOW_MS + half_life_ms, half_life_ms) == pytest.approx(2 * first)
-    assert marks.drain.rate(NOW_MS - half_life_ms, half_life_ms) == rate()
-
-
-def test_sums_of_what_was_paid_and_came_back() -> None:
-    marks = made(money=500)
-    held(marks, 10_000_000)
-    done(marks.confirm("m"))
-    done(marks.recover("m", 3_000_000))
-    done(marks.compensate("m"))
-    sums = marks.sums["XEM"]
-    assert (sums.marked_minor, sums.compensated_minor, sums.recovered_minor) == (0, 7_000_000, 3_000_000)
-    held(marks, 4_000_000, "n")
-    assert (sums.marked_minor, sums.unpriced_minor, marks.total.marked_base_minor) == (4_000_000, 0, 40)
 
 
 def test_what_was_said_of_a_loss_can_be_taken_back_unless_more_has_happened() -> None:
@@ -316,16 +320,6 @@ def test_what_was_said_of_a_loss_can_be_taken_back_unless_more_has_happened() ->
     done(marks.confirm("m"))
     done(marks.recover("m", 1))
     assert marks.suspect_again("m", NOW_MS) == "it is partly recovered"
-
-
-def test_an_incident_that_all_its_marks_left_is_forgotten_here() -> None:
-    marks = made(money=500)
-    held(marks, 1_000_000, "m")
-    held(marks, 1_000_000, "n")
-    done(marks.move("m", "j"))
-    assert marks.by_incident == {"i": {"n": None}, "j": {"m": None}}
-    done(marks.move("n", "j"))
-    assert marks.by_incident == {"j": {"m": None, "n": None}}
 
 
 def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
@@ -347,9 +341,32 @@ def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
     assert list(marks.ledger.freed) == ["uncovered", "kind"]
 
 
+def test_a_unit_that_is_worth_nothing_by_rounding_stands_uncovered_too() -> None:
+    marks = made(kind=2)
+    assert told(held(marks, 3)) == "suspected 3 1 kind:2 uncovered:0"
+    assert marks.by_id["m"].uncarried_minor == 1
+    assert marks.ledger.fund("kind", "XEM", 1) is None
+    assert [told(change.after) for change in marks.settle()] == ["suspected 3 1 kind:3"]
+    marks = made(kind=2)
+    held(marks, 3)
+    marks.confirm("m")
+    assert told(done(marks.compensate("m"))) == "compensated 0 0 paid kind:2 paid uncovered:0"
+    back = done(marks.recover("m", 2))
+    assert [(part.layer_id, part.asset_minor, part.base_minor) for part in back.returned] == [("uncovered", 1, 0), ("kind", 1, 0)]
+
+
+def test_a_yen_that_stands_for_no_unit_by_rounding_stands_uncovered_too() -> None:
+    marks = made(money=1, price="1000001")  # a unit is worth 2 yen, rounded up
+    assert told(held(marks, 1)) == "suspected 1 2 money:1 uncovered:1"
+    assert marks.by_id["m"].uncarried_minor == 0
+    assert marks.ledger.fund("money", "JPY", 1) is None
+    assert [told(change.after) for change in marks.settle()] == ["suspected 1 2 money:2"]
+
+
 def test_a_loss_of_one_unit_is_a_loss() -> None:
     marks = made(money=500)
-    held(marks, 10)
+    held(marks, 10)  # worth 1 yen, rounded up
+    assert marks.drain.rate(NOW_MS, marks.policy.drain_half_life_ms) > 0
     assert told(done(marks.revise("m", 1, NOW_MS))) == "suspected 1 1 money:1"
     done(marks.confirm("m"))
     assert told(done(marks.recover("m", 1))) == "partly_recovered 0 0"

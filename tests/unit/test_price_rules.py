@@ -20,7 +20,7 @@ def rule(text: str) -> PriceRule:
     ],
 )
 def test_a_fixed_price(text: str, asset: str, price: str) -> None:
-    found = prices_by(rule(text), [asset], {})
+    found = prices_by(rule(text), ["BTC", "XEM"] if "BTC" in text else [asset], {})
     assert not isinstance(found, str)
     assert found[asset].printed() == price
     assert found[asset].prices == 0
@@ -79,3 +79,10 @@ def test_prices_that_are_missing_are_said() -> None:
     assert "must name the asset of each price: BTC, ETH were lost" in str(prices_by(rule("fixed:1"), ["ETH", "BTC"], {}))
     assert "none is recorded in that time" in str(prices_by(rule("average:1..2"), ["BTC"], {"ETH": [(1, 1)]}))
     assert prices_by(rule("average:1..2"), ["BTC"], {"BTC": [(10, 1), (11, 1)]}) == {"BTC": Fraction(21, 2, 2)}
+
+
+def test_a_price_of_what_was_not_lost_is_a_mistake() -> None:
+    told = str(prices_by(rule("fixed:BTC=1,FOO=2,BAR=3"), ["BTC"], {}))
+    assert "names BAR, FOO, of which this incident has nothing to pay back" in told
+    assert "names btc" in str(prices_by(rule("fixed:btc=1"), ["BTC"], {}))
+    assert prices_by(rule("fixed:BTC=1"), [], {}) == {}, "where nothing is to be paid back, that is said instead"

@@ -9,8 +9,9 @@ from rich.console import Console
 from monitor.outbox import OutputRecord
 from streams.replay import Outputs, replay_file
 from streams.settings import Settings
-from streams.summary import Story, answer, grouped, lines, when
+from streams.summary import Story, answer, lines
 from streams.view import BAR_CELLS, PlainView, Scene, bar, facts, picture
+from streams.words import grouped, moment, moment_in_japan
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dmm-bitcoin-2024.jsonl.gz"
 
@@ -105,5 +106,8 @@ def test_the_answer_says_when_it_is_not_covered(story: Story) -> None:
 def test_amounts_and_times_for_people() -> None:
     assert grouped("48200000000") == "48,200,000,000"
     assert grouped("4502.9") == "4,502.9"
-    assert when(None) == "-"
-    assert when(1_717_129_560_000) == "2024-05-31 04:26:00"
+    assert grouped(None) == "?"
+    assert (moment(None), moment(None, "not told")) == ("", "not told")
+    assert moment(1_717_129_560_000) == "2024-05-31 04:26:00"
+    assert moment_in_japan(1_717_171_200_000) == "2024-06-01 01:00", "another day there"
+    assert moment(10**17) == f"{10**17} ms", "no calendar has it"

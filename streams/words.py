@@ -1,6 +1,6 @@
 """How amounts, times and spans are written for people, and read from them. Amounts stay decimal strings or `Decimal`: not a unit is rounded away.
 
-Knows no record. Called by the commands that show incidents, marks and coverage, and by `decide`.
+Knows no record and needs no library. Called by everything that writes for people: commands, summaries, reports.
 """
 
 import datetime as dt
@@ -11,6 +11,7 @@ from streams.refusals import RefusedError
 
 EXACT = decimal.Context(prec=200)
 """Far more digits than an amount can have (64): sums are exact."""
+JAPAN = dt.timezone(dt.timedelta(hours=9))
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "notice": ""}
 
@@ -34,10 +35,11 @@ def is_zero(amount: str | None) -> bool:
 
 
 def grouped(amount: str | None) -> str:
-    """A decimal string with its thousands set apart; "?" where none is known."""
-    from streams import summary  # help must wait for no library
-
-    return "?" if amount is None else summary.grouped(amount)
+    """A decimal string with its thousands set apart: "48200000000" is "48,200,000,000"; "?" where none is known."""
+    if amount is None:
+        return "?"
+    whole, point, fraction = amount.partition(".")
+    return f"{int(whole):,}{point}{fraction}"
 
 
 def spaced(text: str) -> str:
@@ -45,11 +47,21 @@ def spaced(text: str) -> str:
     return text.replace("_", " ")
 
 
-def moment(at_ms: int | None) -> str:
+def moment(at_ms: int | None, unknown: str = "") -> str:
     """A time in UTC, to the second."""
-    from streams import summary
+    return unknown if at_ms is None else _written(at_ms, dt.UTC, "%Y-%m-%d %H:%M:%S")
 
-    return "" if at_ms is None else summary.when(at_ms)
+
+def moment_in_japan(at_ms: int) -> str:
+    """A time where the exchange's supervisor is, to the minute."""
+    return _written(at_ms, JAPAN, "%Y-%m-%d %H:%M")
+
+
+def _written(at_ms: int, zone: dt.tzinfo, form: str) -> str:
+    try:
+        return dt.datetime.fromtimestamp(at_ms // 1_000, tz=zone).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def exact_moment(at_ms: int) -> str:
