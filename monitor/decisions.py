@@ -174,14 +174,16 @@ class Decisions:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
         marks, incidents, limits = state.marks, state.incidents, state.policy.limits
-        stood, marked = marks.standing, incidents.marked
+        stood, marked = marks.standing if len(marks.by_id) >= limits.marks else 0, incidents.marked
         change = marks.hold(subject, cause, incident_id, state.clock.now_ms)
         if change is not None:
             self.take(change)
             if change.after.incident_id != incident_id:
                 self._tell(change.after.incident_id)
-        marks.forget(limits)
-        if stood <= limits.marks < marks.standing or marked <= limits.incidents < incidents.marked:
+        if len(marks.by_id) > min(limits.marks, limits.marks_compensated):
+            marks.forget(limits)
+        over = len(marks.by_id) > limits.marks and stood <= limits.marks < marks.standing
+        if over or marked <= limits.incidents < incidents.marked:
             detail = f"{marks.standing:,} marks stand, in {incidents.marked:,} incidents; limits are {limits.marks:,} and {limits.incidents:,}"
             self.finding(Finding("kept_over_limit", detail, state.clock.now_ms, ("budget:kept",)))
 

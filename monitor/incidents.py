@@ -97,24 +97,19 @@ class Incidents:
         keys = ties(finding)
         tied = self._tied(keys, finding.at_ms, window_ms, marked_in)
         found, closed = [one for one in tied if one.is_open], [one for one in tied if not one.is_open]
-        if len(found) > 1:
-            found.sort(key=lambda one: (-one.marks, one.ordinal))
         late = [one for one in closed if finding.at_ms <= (one.closed_at_ms or 0)]
         opened = not found and not late
         if found:
-            incident = found[0]
+            incident = found[0] if len(found) == 1 else self._staying(found, marked_in)
         elif late:
             incident = max(late, key=lambda one: one.ordinal)
             self.reopen(incident, now_ms, f"a late fact: {finding.detail}")
         else:
             incident = self._open(finding, now_ms, new_id)
             incident.follows = max(closed, key=lambda one: one.ordinal).incident_id if closed else None
-        beside = next((one for one in found if one.incident_id == marked_in), incident)
-        if self._are_parted(incident, beside):
-            incident = beside  # it goes where its loss is
         merged = []
-        for other in found:
-            if other is not incident and not self._are_parted(incident, other):
+        for other in found[1:]:
+            if not self._are_parted(incident, other):
                 self._merge(incident, other, now_ms)
                 merged.append(other)
         incident.show(self.keys.tie(incident.incident_id, keys, limits.incident_keys))
@@ -122,6 +117,14 @@ class Incidents:
         self.dirty[incident.incident_id] = None
         self._evict(limits.incidents, incident.incident_id)
         return Joined(incident, opened, merged)
+
+    def _staying(self, found: list[IncidentState], marked_in: str | None) -> IncidentState:
+        """Which of several stays, put first: that with the most marks, of equals the oldest; but where people parted that from the one that holds the loss, this."""
+        found.sort(key=lambda one: (-one.marks, one.ordinal))
+        for place, one in enumerate(found):
+            if one.incident_id == marked_in and self._are_parted(found[0], one):
+                found.insert(0, found.pop(place))
+        return found[0]
 
     def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
         """Incidents that share a key and whose events are within the window."""
@@ -279,7 +282,9 @@ class Incidents:
             return None
         why: Why = "escalated" if incident.paged_base_minor >= 0 else "reopened" if incident.reopened else "opened"
         woken = incident.severity == "critical" and paging.wakes(incident, now_ms)
-        self._wait(incident, waits=incident.severity == "critical" and not woken and paging.is_grown(incident))
+        waits = not woken and incident.severity == "critical" and paging.is_grown(incident)
+        if waits != incident.page_waits:
+            self._wait(incident, waits=waits)
         if woken:
             if incident.severe or allow():
                 paging.paged(incident, now_ms)

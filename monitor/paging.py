@@ -19,12 +19,8 @@ def is_grown(incident: IncidentState) -> bool:
 
 def wakes(incident: IncidentState, now_ms: int) -> bool:
     """Whether a page is due now: the first, of what is proven, of what has left, or of what has grown."""
-    if incident.paged_base_minor < 0:
-        return True
     proven, gone = incident.certain and not incident.paged_certain, incident.gone and not incident.paged_gone
-    if proven or gone:
-        return True
-    return is_grown(incident) and now_ms >= quiet_until_ms(incident)
+    return incident.paged_base_minor < 0 or proven or gone or (is_grown(incident) and now_ms >= quiet_until_ms(incident))
 
 
 def quiet_until_ms(incident: IncidentState) -> int:
@@ -57,8 +53,9 @@ def unpaged(incident: IncidentState) -> None:
 
 def lowered(incident: IncidentState, least_base_minor: int) -> None:
     """Something was given back: what stands now is what more is measured by, though less than `least_base_minor` in all wakes nobody again."""
-    level = max(incident.marked_base_minor, least_base_minor // ESCALATION_FACTOR)
-    incident.paged_base_minor = min(incident.paged_base_minor, level)
+    if incident.paged_base_minor > incident.marked_base_minor:
+        level = max(incident.marked_base_minor, least_base_minor // ESCALATION_FACTOR)
+        incident.paged_base_minor = min(incident.paged_base_minor, level)
 
 
 def joined(incident: IncidentState, other: IncidentState) -> None:
