@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from detectors.elementary import exp
 from monitor.contracts.base import Cause
@@ -11,6 +12,7 @@ from monitor.findings import Subject
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
 from monitor.prices import PriceState
+from monitor.uncovered import Group
 
 LN2 = 0.6931471805599453
 MINUTE_MS = 60_000
@@ -23,7 +25,8 @@ class MarkState(msgspec.Struct, frozen=True):
     """The current version of one mark. `subject.amount_minor` is the whole loss; values are of the price that the mark was made at.
 
     What is open (still to be compensated) is held in `parts`; a rest that no price is known for is in none. `paid` and `returned` are what layers
-    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer.
+    paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer. `told_minor` is what facts
+    had told when a person set another amount, 0 where none did: they change it only by telling of more.
     """
 
     subject: Subject
@@ -40,6 +43,7 @@ class MarkState(msgspec.Struct, frozen=True):
     paid: tuple[Part, ...] = ()
     returned: tuple[Part, ...] = ()
     by_people: bool = False
+    told_minor: int = 0
 
     @property
     def mark_id(self) -> str:
@@ -82,6 +86,22 @@ class Change(NamedTuple):
     after: MarkState
 
 
+def found(known: MarkState | None, subject: Subject, cause: Cause, incident_id: str) -> MarkState | None:
+    """The next version of a loss that a finding tells of, without its value; None when at least as much of it is marked already.
+
+    Nobody has confirmed a loss that turns out larger: it is suspected again, whatever it was. It stays with its incident unless it was cleared.
+    """
+    if known is None:
+        return MarkState(subject, cause, incident_id, 1, "suspected", None, None, ())
+    if known.by_people:
+        subject, cause = replace(subject, owner=known.subject.owner), known.cause
+    if known.stage == "cleared":
+        return MarkState(subject, cause, incident_id, known.version + 1, "suspected", None, None, (), by_people=known.by_people)
+    if subject.amount_minor <= max(known.subject.amount_minor, known.told_minor):
+        return None
+    return replace(known, subject=subject, cause=cause, stage="suspected", version=known.version + 1, told_minor=0)
+
+
 class AssetSums(msgspec.Struct):
     """Sums over the marks of one asset, in minor units of the asset, values (`base`) in those of the base currency.
 
@@ -110,6 +130,11 @@ class Drain(msgspec.Struct):
         """A mark of that value was made now."""
         self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
         self.at_ms = max(self.at_ms, now_ms)
+
+
+def group_of(mark: MarkState) -> Group:
+    """The group in which a mark waits while it is uncovered."""
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
 
 
 def told(stage: MarkStage) -> str:

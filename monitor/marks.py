@@ -6,7 +6,6 @@ or why it is refused and then has changed nothing. Exact integers throughout, bu
 
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -17,10 +16,10 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, told
-from monitor.policy import Layer, Policy
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, group_of, told
+from monitor.policy import Layer, Limits, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
-from monitor.uncovered import Group, Uncovered
+from monitor.uncovered import Group, Uncovered, leave
 
 
 class Marks:
@@ -39,6 +38,7 @@ class Marks:
         self.drain = Drain()
         self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
         self.layers: tuple[Layer, ...] = ()
+        self.forgotten = 0
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
@@ -105,23 +105,19 @@ class Marks:
         return sorted(self.by_withdrawal.get(withdrawal_id, ()))
 
     def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> Change | None:
-        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow; it stays with its incident."""
+        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow, and is suspected; it stays with its incident.
+
+        Another asset under the same id is another loss: it has a mark of its own, with the asset in its name.
+        """
         known = self.by_id.get(subject.mark_id)
-        if known is None or known.stage == "cleared":
-            version = 1 if known is None else known.version + 1
-            if known is not None and known.by_people:
-                subject, cause = replace(subject, owner=known.subject.owner), known.cause
-            fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)
-            return self._priced(known, fresh, now_ms)
-        if subject.amount_minor <= known.subject.amount_minor or (known.settled_minor and subject.asset != known.subject.asset):
-            return None
-        if known.by_people:
-            subject, cause = replace(subject, owner=known.subject.owner), known.cause
-        stage: MarkStage = known.stage if known.standing else "suspected"
-        return self._priced(known, replace(known, subject=subject, cause=cause, stage=stage, version=known.version + 1), now_ms)
+        if known is not None and known.subject.asset != subject.asset:  # never a revision: units of two assets can't be compared
+            subject = replace(subject, mark_id=f"{subject.mark_id}:{subject.asset}")
+            known = self.by_id.get(subject.mark_id)
+        after = found(known, subject, cause, incident_id)
+        return None if after is None else self._priced(known, after, now_ms)
 
     def revise(self, mark_id: str, amount_minor: int, now_ms: int) -> Change | str:
-        """The whole loss is another than was known, larger or smaller; not less than is compensated or came back."""
+        """People say that the whole loss is another, larger or smaller; not less than is compensated or came back. A fact that was known changes it no more."""
         mark = self._known(mark_id)
         if isinstance(mark, str):
             return mark
@@ -136,7 +132,10 @@ class Marks:
             stage = "confirmed"
         elif amount_minor == mark.settled_minor and mark.compensated_minor:
             stage = "compensated"
-        after = replace(mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1)
+        after = replace(
+            mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1,
+            told_minor=mark.told_minor or mark.subject.amount_minor,
+        )  # fmt: skip
         return self._priced(mark, after, now_ms)
 
     def clear(self, mark_id: str) -> Change | str:
@@ -246,16 +245,18 @@ class Marks:
     def settle(self) -> list[Change]:
         """What was freed carries what stands uncovered, the oldest first, until it is used up. Called once at the end of every entry.
 
-        Costs what changes, and a look at each group of uncovered marks; not a look at each mark.
+        Costs what changes, and a look at each group of uncovered marks; not a look at each mark. After a change all are asked again.
         """
         changes: list[Change] = []
-        freed = self.ledger.freed
+        freed, asked = self.ledger.freed, dict[str, None]()
         while freed and self.uncovered.of:
             layer_id = next(iter(freed))
             del freed[layer_id]
-            for terms in self.ledger.order:
-                if terms.layer_id == layer_id:
-                    changes.extend(self._cover(terms))
+            asked[layer_id] = None
+            covered = [change for terms in self.ledger.order if terms.layer_id == layer_id for change in self._cover(terms)]
+            if covered:
+                changes += covered
+                freed.update(asked)
         freed.clear()
         return changes
 
@@ -265,14 +266,14 @@ class Marks:
 
         def fits(group: Group) -> bool:
             covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)
-            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0
+            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.left(terms, group.incident_id) != 0
 
         changes: list[Change] = []
         for mark_id in self.uncovered.oldest_first(fits):
-            if ledger.room(terms) == 0:
+            if ledger.left(terms) == 0:
                 break
             mark = self.by_id[mark_id]
-            if ledger.room(terms, mark.incident_id) == 0:
+            if ledger.left(terms, mark.incident_id) == 0:  # below zero, over a limit that was lowered, allocating anew may help
                 continue
             ledger.give_back(mark.parts, mark.incident_id)
             after = replace(mark, version=mark.version + 1, parts=self._plan(mark, mark.base_minor))
@@ -285,19 +286,30 @@ class Marks:
             self._replaced(*change)
         return changes
 
-    def forget(self, limit: int) -> int:
-        """Over the limit, marks that stand no longer go, the oldest first; standing ones never do. Returns how many went."""
-        over = len(self.by_id) - limit
-        if over <= 0 or self.stages["cleared"] + self.stages["compensated"] == 0:
+    def forget(self, limits: Limits) -> int:
+        """Over its limit, what is cleared goes, the oldest first, and so does what is compensated over a limit of its own. Returns how many went.
+
+        What stands never goes. An event has had of a layer what was paid for it, known or forgotten.
+        """
+        paid = self.stages["compensated"]
+        return self._forget("cleared", len(self.by_id) - paid, limits.marks) + self._forget("compensated", paid, limits.marks_compensated)
+
+    def _forget(self, stage: MarkStage, number: int, limit: int) -> int:
+        if number <= limit or self.stages[stage] == 0:
             return 0
-        gone = list(islice((mark for mark in self.by_id.values() if not mark.standing), over + limit // EVICTED_SHARE))
+        gone = list(islice((mark for mark in self.by_id.values() if mark.stage == stage), number - limit + limit // EVICTED_SHARE))
         for mark in gone:
-            self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
-            self.stages[mark.stage] -= 1
+            self.stages[stage] -= 1
             del self.by_id[mark.mark_id]
-            _leave(self.by_incident, mark.incident_id, mark.mark_id)
-            _leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+            leave(self.by_incident, mark.incident_id, mark.mark_id)
+            leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+        self.forgotten += len(gone)
         return len(gone)
+
+    @property
+    def standing(self) -> int:
+        """How many marks stand."""
+        return self.stages["suspected"] + self.stages["confirmed"] + self.stages["partly_recovered"]
 
     def _known(self, mark_id: str) -> MarkState | str:
         mark = self.by_id.get(mark_id)
@@ -361,8 +373,8 @@ class Marks:
         if before is not None:
             self._add(before, -1)
             self.stages[before.stage] -= 1
-            _leave(self.by_incident, before.incident_id, mark_id)
-            _leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
+            leave(self.by_incident, before.incident_id, mark_id)
+            leave(self.by_withdrawal, before.subject.withdrawal_id, mark_id)
         self._add(after, 1)
         self.stages[after.stage] += 1
         self.by_incident.setdefault(after.incident_id, {})[mark_id] = None
@@ -386,15 +398,3 @@ class Marks:
             sums.uncovered_base_minor += sign * (uncovered or 0)
             sums.compensated_minor += sign * mark.compensated_minor
             sums.recovered_minor += sign * mark.recovered_minor
-
-
-def _leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
-    members = members_of[group]
-    del members[mark_id]
-    if not members:
-        del members_of[group]
-
-
-def group_of(mark: MarkState) -> Group:
-    """The group in which a mark waits while it is uncovered."""
-    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)

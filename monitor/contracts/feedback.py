@@ -12,7 +12,7 @@ from monitor.contracts.base import Amount, Event, Id, Text
 
 Command = Literal[
     "acknowledge", "assign", "note", "confirm", "clear", "release", "change_cause", "change_owner",
-    "recovered", "compensated", "set_clock", "snooze", "close", "reopen", "change_policy",
+    "recovered", "compensated", "revise", "move", "set_clock", "snooze", "close", "reopen", "change_policy",
 ]  # fmt: skip
 AnyTimeMs = Annotated[
     int,
@@ -40,11 +40,11 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     seen_version: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Version of the subject that the person saw; 0 for rules and policies, which have none.")
     ]
-    amount: Annotated[Amount | None, Meta(description="For recovered: how much, in units of the mark's asset.")] = None
+    amount: Annotated[Amount | None, Meta(description="For recovered: how much, for revise: the whole loss; in units of the mark's asset.")] = None
     argument: Annotated[
         Text | None,
         Meta(
-            description="For assign the person, for set_clock the clock's name, for change_cause the cause, for change_owner the owner, for close the outcome, "
+            description="For assign the person, for set_clock the clock's name, for change_cause the cause, for change_owner the owner, for move the incident that the mark belongs to, or new, for close the outcome, "
             'for snooze the value that is snoozed, as "network:203.0.113".'
         ),
     ] = None

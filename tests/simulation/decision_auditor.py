@@ -5,14 +5,15 @@ mark, of a verdict, of an incident's state. What marks are worth and who carries
 """
 
 from collections import Counter
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
+from tests.simulation.notice_auditor import NoticeAuditor, Told
 from tests.simulation.power_auditor import PowerAuditor
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
-ENDED = ("failed", "cancelled")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
 FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
@@ -27,24 +28,17 @@ BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
         {"recovered_amount"}, {("confirmed", "partly_recovered"), ("partly_recovered", "partly_recovered"), ("compensated", "compensated")},
     ),
     "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
+    "revise": ({"amount"}, {("compensated", "confirmed"), *((stage, "compensated") for stage in STANDING)}),
+    "move": ({"incident_id"}, set()),
 }  # fmt: skip
 """What a decision may change in the marks that it is about: facts, and stages."""
-BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared")}
+BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("suspected", "cleared")}
 FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
 """Entries that can make or refute a finding."""
 LEFT_BY = {
     "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "release": ("suspected", "confirmed"), "reopen": ("confirmed", "cleared"),
 }  # fmt: skip
 """Stages in which a decision leaves none of the marks that it is about, if it could change them."""
-
-
-class Told(NamedTuple):
-    """An entry: its topic, what it says, whether it is new (not a repeat), and whose key signed it."""
-
-    topic: str
-    value: dict[str, Any]
-    fresh: bool = True
-    signer: str | None = None
 
 
 class Person(NamedTuple):
@@ -62,11 +56,6 @@ class Waiting(NamedTuple):
     version: int
     at_ms: int
     told: bool = False
-
-
-def is_settled(mark: Record) -> bool:
-    """Whether something of it came back or was compensated."""
-    return bool(number(mark["recovered_amount"]) + number(mark["compensated_amount"]))
 
 
 def content(value: dict[str, Any]) -> tuple[Any, ...]:
@@ -88,10 +77,11 @@ class DecisionAuditor:
         self.powers = PowerAuditor(two_for, above, marks)
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
+        self.known_amounts: dict[str, Fraction] = {}
         self.snoozed: dict[str, int] = {}
-        self.ended: dict[str, str] = {}
         self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
+        self.notices = NoticeAuditor(self.marks, self.of_withdrawal, self.incidents, self.verdicts, self.told)
 
     # ---- what is known of a subject
 
@@ -125,8 +115,13 @@ class DecisionAuditor:
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
         sheet = self.incidents.get(told.value.get("subject_id", ""), {}).get("clock", {})
+        costs: Counter[str] = Counter()
         for record in changed:
+            known = self.marks.get(record["mark_id"])
+            if known is not None and known["incident_id"] != record["incident_id"] and known["incident_id"] in merged:
+                costs[known["incident_id"]] += number(record["uncovered_base_amount"] or 0) - number(known["uncovered_base_amount"] or 0)  # type: ignore[assignment]
             self.mark(record, told, outcome, merged)
+        self.notices.merges(merged, costs, records)
         held = []
         for record in records:
             if record["topic"] == "verdicts" and "verdict" in record:
@@ -145,7 +140,7 @@ class DecisionAuditor:
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
-        self.contradictions(told, records)
+        self.notices.contradictions(told, records)
         for name in self.pending:
             since = self.incidents[name]["handled_version"]
             closes = [each for key, each in self.waiting.items() if key[:3] == ("incident", name, "close")]
@@ -153,32 +148,6 @@ class DecisionAuditor:
         if told.topic == "tick":
             late = [each for each in self.waiting.values() if not each.told and each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
-
-    def contradictions(self, told: Told, records: list[Record]) -> None:
-        """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
-        said = [record["subject_id"] for record in records if record["what" if "what" in record else "topic"] == "contradicted"]
-        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "contradicted"]
-        assert [alert["kind"] for alert in alerts] == ["notice"] * len(said)
-        for alert, name in zip(alerts, said, strict=True):
-            assert alert["incident_id"] == self.marks[name]["incident_id"]
-            assert alert["summary"].startswith(f"Mark {name} is ")
-            assert "contradicted" in [line["what"] for line in self.incidents[alert["incident_id"]]["timeline"]]
-        if told.topic != "withdrawals" or not told.fresh:
-            assert not said
-            return
-        name, status = told.value["withdrawal_id"], told.value["status"]
-        before = self.ended.get(name, "")
-        if status != "requested" and before != "cancelled":
-            self.ended[name] = status
-        verdict = self.verdicts.get(name, {"verdict": "CLEAR"})
-        if status not in ENDED or verdict["verdict"] != "HOLD":  # of what isn't held nothing published says whether it left
-            assert status in ENDED or not said
-            return
-        its = [self.marks[each] for each in sorted(self.of_withdrawal.get(name, ())) if each.startswith("withdrawal:")]
-        certain = [mark["mark_id"] for mark in its if mark["state"] not in ("suspected", "cleared") or is_settled(mark)]
-        assert said == ([] if verdict["too_late"] or before in ENDED else certain)
-        assert verdict["too_late"] or not [mark for mark in its if mark["state"] == "suspected" and not is_settled(mark)], "it never left"
-        self.told["contradicted"] += len(said)
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -259,7 +228,9 @@ class DecisionAuditor:
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
         known = before.get(mark["mark_id"])
-        if known is None or all(mark[fact] == known[fact] for fact in ("state", "owner", "cause", "recovered_amount", "compensated_amount")):
+        if known is None or all(
+            mark[fact] == known[fact] for fact in ("state", "owner", "cause", "amount", "incident_id", "recovered_amount", "compensated_amount")
+        ):
             return False
         return any(each["mark_id"] == mark["mark_id"] for each in self.about(value, before))
 
@@ -276,6 +247,14 @@ class DecisionAuditor:
             assert mark["state"] not in LEFT_BY.get(command, ()), "a decision left something out"
             if command == "recovered":
                 assert number(mark["recovered_amount"]) - number(known["recovered_amount"]) == number(value["amount"])
+            elif command == "revise":
+                assert number(mark["amount"]) == number(value["amount"])
+                self.known_amounts.setdefault(mark["mark_id"], number(known["amount"]))
+            elif command == "move":
+                assert mark["incident_id"] != known["incident_id"]
+                assert value["argument"] in ("new", mark["incident_id"])
+                assert (value["argument"] == "new") == (self.incidents[mark["incident_id"]]["version"] == 1), "moved to another than was said"
+                self.notices.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
             elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
                 assert mark[command.removeprefix("change_")] == value["argument"]
                 if known["owner"] != mark["owner"] or known["cause"] != mark["cause"]:
@@ -290,11 +269,12 @@ class DecisionAuditor:
         assert mark["version"] == (1 if known is None else known["version"] + 1), "a version is missing"
         changed = set() if known is None else {fact for fact in FACTS if mark[fact] != known[fact]}
         stages = (None if known is None else known["state"], mark["state"])
-        if "incident_id" in changed and known is not None:
-            assert known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
-            changed.discard("incident_id")
         value = told.value
         decided = outcome is not None and outcome["what"] == "decided"
+        if "incident_id" in changed and known is not None:
+            by_people = decided and value["command"] == "move" and self.is_about(value, known)
+            assert by_people or known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
+            changed.discard("incident_id")
         if known is not None and decided and value["command"] in BY_DECISION and self.is_about(value, known):
             facts, allowed = BY_DECISION[value["command"]]
             assert changed <= facts, f"{value['command']} changed {changed}"
@@ -304,10 +284,18 @@ class DecisionAuditor:
             assert told.fresh or told.topic != "feedback"
             assert not (changed and told.topic == "feedback"), "a decision changed a mark that it isn't about"
             assert changed <= {"owner", "cause", "amount"}, f"a finding changed {changed}"
-            assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
+            if "amount" in changed and stages[0] != "cleared":
+                assert known is not None
+                assert number(mark["amount"]) > max(number(known["amount"]), self.known_amounts.pop(name, Fraction(0))), "a finding changed it back"
+                assert stages[1] == "suspected", "nobody confirmed so much"
+                self.told[f"{stages[0]} and grown"] += 1
+            else:
+                assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
             if told.topic == "feedback" and stages[0] != stages[1]:
                 assert decided and value["command"] == "confirm" and stages[1] == "suspected", "no decision made it"
             assert name not in self.set_by_people or not changed & {"owner", "cause"}, "a finding overrode a person"
+        if stages[0] == "cleared" != stages[1]:
+            self.known_amounts.pop(name, None)
         self.marks[name] = mark
         if mark["withdrawal_id"] is not None:
             self.of_withdrawal.setdefault(mark["withdrawal_id"], set()).add(name)
@@ -346,7 +334,8 @@ class DecisionAuditor:
         assert (incident["closed_at_ms"] is not None) == (stage == "closed")
         assert (incident["merged_into"] is not None) == (stage == "merged")
         if known is None:
-            assert stage in ("new", "merged") or name in merged.values()
+            by_people = outcome is not None and (outcome["what"], told.value["command"], told.value.get("argument")) == ("decided", "move", "new")
+            assert stage in ("new", "merged") or name in merged.values() or by_people
             return
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
@@ -371,7 +360,13 @@ class DecisionAuditor:
             assert any(line["what"] == "reopened" for line in incident["timeline"])
             assert known["state"] == "closed"
         elif before is not None and stage != "closed" and not absorbs:
-            by_whom = {"assigned": "decided assign", "clock_set": "decided set_clock", "contradicted": "withdrawals", "closure_withdrawn": "tick"}
+            by_whom = {
+                "assigned": "decided assign",
+                "clock_set": "decided set_clock",
+                "contradicted": "withdrawals",
+                "closure_withdrawn": "tick",
+                "mark_moved": "feedback",
+            }
             assert by_whom[last] == (" ".join(command) if command else told.topic), f"no longer to be closed by {command} {told.topic}"
             assert "closure_withdrawn" in [line["what"] for line in incident["timeline"][-2:]]
             assert stage == ("investigating" if last == "assigned" else before), "it went back to another state"

@@ -61,6 +61,8 @@ class PowerAuditor:
     def stake(self, mark: Record, value: dict[str, Any], now_ms: int) -> Fraction | None:
         """The whole value of a loss; None where no price can be relied on."""
         amount, asset = number(value["amount"] if value["command"] == "recovered" else mark["amount"]), mark["asset"]
+        if value["command"] == "revise":  # it is about whichever is more
+            amount = max(amount, number(value["amount"]))
         text, at_ms = self.ledger.prices.get(asset, (None, 0))
         fresh = None if asset in self.ledger.doubted or now_ms - at_ms > self.ledger.stale_ms else text
         price = "1" if asset == BASE else mark["price"] or fresh
