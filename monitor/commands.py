@@ -39,6 +39,8 @@ class Commands:
             "change_owner": dict.fromkeys(LOSSES, marks.change_owner),
             "recovered": {"withdrawal": marks.recovered, "mark": marks.recovered},
             "compensated": dict.fromkeys(LOSSES, marks.compensated),
+            "revise": {"withdrawal": marks.revise, "mark": marks.revise},
+            "move": {"mark": marks.move},
             "snooze": {"rule": incidents.snooze},
             "change_policy": {"policy": incidents.change_policy},
         }

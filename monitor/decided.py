@@ -67,8 +67,9 @@ class Decided:
         elif self._needs_second(decision, planned.step):
             self._first(decision, planned.step, told)
         else:
+            before = self.alone.incidents(planned.step)
             self._say("decided", decision, f"{told}: {planned.step.do((decision.actor,))}{planned.left}: {decision.reason}")
-            self.alone.add(decision.actor, planned.step)
+            self.alone.add(decision.actor, planned.step, before)
             self._after(decision)
 
     def _first(self, decision: Feedback, step: Step, told: str) -> None:

@@ -14,11 +14,12 @@ from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Ver
 from monitor.coverage import Position, coverage, mark_record, position
 from monitor.findings import Finding, Subject, rule_of
 from monitor.headroom import THEFT, headrooms, set_aside
-from monitor.incident_state import incident_record, standing
+from monitor.incident_state import alert_record, incident_record, standing
 from monitor.incident_words import left
 from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
+from monitor.regrouping import merged
 from monitor.scoring import Opinion
 from monitor.sources import Notice
 from monitor.state import State
@@ -49,8 +50,7 @@ class Decisions:
         self.moved: dict[str, None] = {}
         """Assets of which marks or layers changed in this entry, by `moved_by`: the incident of the newest mark that did."""
         self.moved_by: str | None = None
-        self.looked_at: dict[str, None] = {}
-        """Withdrawals of which something was found out in this entry."""
+        self.looked_at: dict[str, None] = {}  # withdrawals of which something was found out in this entry
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -120,11 +120,8 @@ class Decisions:
             return
         self.looked_at[withdrawal_id] = None
         for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):
-            state.marks.look_again(mark_id)
-            state.incidents.look_again(state.marks.by_id[mark_id].incident_id, withdrawal_id)
-        root = state.incidents.root(incident_id)
-        if root is not None:
-            state.incidents.look_again(root, withdrawal_id)
+            state.incidents.look_again(state.marks.look_again(mark_id), withdrawal_id)
+        state.incidents.look_again(state.incidents.root(incident_id) or "", withdrawal_id)
 
     def released(self, withdrawal_id: str, known: Known, reason: ReasonGiven) -> None:
         """People take a HOLD back: the one way in which a verdict becomes milder. What is found later may hold it again."""
@@ -151,8 +148,8 @@ class Decisions:
         )
         self.outbox.put("verdicts", account_id or withdrawal_id, verdict)
 
-    def finding(self, finding: Finding) -> str | None:
-        """Put a finding into its incident, mark its amount, and tell people if it is due. Returns the incident."""
+    def finding(self, finding: Finding, *, left: bool = False) -> str | None:
+        """Put a finding into its incident, mark its amount, and tell people if it is due. `left`: what it is about is gone. Returns the incident."""
         state = self.state
         totals = state.totals.findings
         totals[finding.rule] = totals.get(finding.rule, 0) + 1
@@ -168,9 +165,9 @@ class Decisions:
             None if marked is None else marked.incident_id,
         )  # fmt: skip
         incident_id = joined.incident.incident_id
+        joined.incident.gone |= left and not rule.statistical
         for other in joined.merged:
-            self._move_marks(other.incident_id, incident_id)
-            self.publish_incident(other.incident_id)
+            merged(self, joined.incident, other)
         for loss in (*finding.beside, *(() if subject is None else (subject,))):
             self._mark(loss, rule.cause, incident_id)
         if joined.opened or joined.merged:
@@ -179,33 +176,35 @@ class Decisions:
             self._tell(incident_id)
         return incident_id
 
-    def _move_marks(self, from_id: str, to_id: str) -> None:
-        """Two incidents are one: every mark of the one that ended is the other's, as a new version."""
-        state = self.state
-        changes = (state.marks.move(mark_id, to_id) for mark_id in state.marks.of_incident(from_id))
-        self._take(*(change for change in changes if isinstance(change, Change)))
-
     def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
-        change = state.marks.hold(subject, cause, incident_id, state.clock.now_ms)
+        marks, incidents, limits = state.marks, state.incidents, state.policy.limits
+        stood, marked = marks.standing if len(marks.by_id) >= limits.marks else 0, incidents.marked
+        change = marks.hold(subject, cause, incident_id, state.clock.now_ms)
         if change is not None:
-            self._take(change)
+            self.take(change)
             if change.after.incident_id != incident_id:
                 self._tell(change.after.incident_id)
-        state.marks.forget(state.policy.limits.marks)
+        if len(marks.by_id) > min(limits.marks, limits.marks_compensated):
+            marks.forget(limits)
+        over = len(marks.by_id) > limits.marks and stood <= limits.marks < marks.standing
+        if over or marked <= limits.incidents < incidents.marked:
+            detail = f"{marks.standing:,} marks stand, in {incidents.marked:,} incidents; limits are {limits.marks:,} and {limits.incidents:,}"
+            self.finding(Finding("kept_over_limit", detail, state.clock.now_ms, ("budget:kept",)))
 
     def changed(self, *changes: Change) -> None:
         """Marks were changed: their incidents are told what they stand for now, the new versions are published, then the coverage.
 
         Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
         """
-        self._take(*changes)
+        self.take(*changes)
         for before, after in changes:
             if (after.base_minor or 0) > (0 if before is None else before.base_minor or 0):
                 self._tell(after.incident_id)
 
-    def _take(self, *changes: Change) -> None:
+    def take(self, *changes: Change) -> None:
+        """Marks were changed: their incidents know it, the new versions are published. Nobody is told."""
         state, now_ms = self.state, self.state.clock.now_ms
         for before, after in changes:
             self._count(before, after)
@@ -224,7 +223,7 @@ class Decisions:
         state = self.state
         self.looked_at.clear()
         if state.marks.ledger.freed:
-            self._take(*state.marks.settle())
+            self.take(*state.marks.settle())
         if not self.moved:
             return None
         moved = Moved(position(state.marks, state.clock.now_ms), self.moved_by)
@@ -252,7 +251,7 @@ class Decisions:
         due = state.incidents.alert_due(incident, now_ms, lambda: state.pages.take(now_ms, state.policy.budget.pages_per_hour, HOUR_MS))
         if due is not None:
             self.publish_incident(incident_id)
-            self.outbox.put("alerts", incident_id, state.incidents.alert(incident, *due, now_ms, state.policy, reserve=self._left()))
+            self.outbox.put("alerts", incident_id, alert_record(incident, *due, now_ms, state.policy, reserve=self._left()))
         if state.incidents.counts.over_budget > over_before:
             detail = f"nobody is woken for incident {incident_id}: {state.policy.budget.pages_per_hour} page(s) an hour are spent on others"
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
@@ -265,15 +264,15 @@ class Decisions:
         return left(headrooms(marks)[THEFT].total(), whole_minor, self.state.policy)
 
     def watch_clocks(self) -> None:
-        """On a Tick: tell of every target of a clock sheet that was missed, once."""
+        """On a Tick: page what had to wait for it, and tell of every target of a clock sheet that was missed, once."""
         state = self.state
         now_ms = state.clock.now_ms
+        for incident_id in list(state.incidents.pages_wait):
+            self._tell(incident_id)
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
-            self.outbox.put(
-                "alerts", incident.incident_id, state.incidents.alert(incident, "notice", "clock_missed", now_ms, state.policy, first=late)
-            )
+            self.outbox.put("alerts", incident.incident_id, alert_record(incident, "notice", "clock_missed", now_ms, state.policy, first=late))
 
     def hold_again(self, mark_id: str) -> None:
         """A loss whose mark was given back happened after all."""
@@ -281,6 +280,14 @@ class Decisions:
         if mark is not None and mark.stage == "cleared":
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
+
+    def left(self, known: Known) -> None:
+        """What was held has left: people are woken for it, if it was an exact rule that held it."""
+        incident = self.state.incidents.by_id.get(self.state.incidents.root(known.incident_id) or "")
+        exact = any(rule_of(reason.rule).verdict == "HOLD" and not rule_of(reason.rule).statistical for reason in known.reasons)
+        if incident is not None and exact and not incident.gone:
+            incident.gone = True
+            self._tell(incident.incident_id)
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
         """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did.
@@ -323,7 +330,7 @@ class Decisions:
         """
         incident_id = known.incident_id
         for finding in findings:
-            incident_id = self.finding(finding) or incident_id
+            incident_id = self.finding(finding, left=known.left) or incident_id
         known = msgspec.structs.replace(known, incident_id=self.state.incidents.root(incident_id))
         reasons = tuple(ReasonGiven(finding.rule, finding.detail, finding.p_value) for finding in findings)
         review: ReviewTold | None = "severe"
@@ -357,11 +364,11 @@ class Decisions:
         if incident is not None:
             state.incidents.contradicted(incident, detail, now_ms)
             self.publish_incident(mark.incident_id)
-            alert = state.incidents.alert(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
+            alert = alert_record(incident, "notice", "contradicted", now_ms, state.policy, first=f"{detail} ")
             self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:
-        """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""
+        """The price of an asset is another: what is exposed and marks that had none are valued now."""
         state = self.state
         state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:

@@ -160,9 +160,13 @@ class Events:
             judges[doubt.kind](doubt)
 
     def price(self, entry: PriceEntry) -> None:
-        """The newest price of an asset; marks that had none are valued. One that jumps is said, and waits for the next."""
+        """The newest price of an asset; marks that had none are valued. One that jumps is said, and waits for the next.
+
+        A price ahead of the core's clock is one of now: else it would keep those out that come after it.
+        """
         event, marks = entry.event, self.state.marks
-        taken = marks.set_price(event.asset, event.price, event.price_source, event.occurred_at_ms)
+        at_ms = min(event.occurred_at_ms, self.state.clock.now_ms)
+        taken = marks.set_price(event.asset, event.price, event.price_source, at_ms)
         if taken == "taken":
             self.decisions.priced(event.asset)
         elif taken == "waits":

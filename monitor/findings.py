@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     "replaced": Rule("Another log under a source's name", "critical", "undecided"),
     "hole": Rule("Records are missing and reading again did not help", "critical", "undecided"),
     "review_budget_spent": Rule("More is odd than people can review", "warning", "undecided"),
+    "kept_over_limit": Rule("More losses stand than the limits are made for", "warning", "undecided"),
     "page_budget_spent": Rule("More alarms than people can be woken for", "warning", "undecided"),
     "headroom_low": Rule("Less of the reserve is left than a configured level", "warning", "undecided", incident=False),
     "reserve_nearly_used_up": Rule("The reserve is nearly used up", "critical", "undecided", incident=False),

@@ -15,7 +15,7 @@ SourceState = Literal["reading", "blind", "hole", "replaced"]
 DetectorState = Literal["WARMING", "READY", "OFF"]
 DecisionOutcome = Literal["decided", "awaits-second", "refused", "expired", "void"]
 TABLES = (
-    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "incident_key", "incident_name", "mark", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
+    "account", "address", "asset", "wallet", "provider", "pairs", "withdrawal", "event_id", "outflow_waiting", "incident", "incident_key", "incident_name", "mark", "mark_compensated", "layer_event", "retry", "unread_withdrawal", "wallet_balance",
     "approval", "decision_id", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",

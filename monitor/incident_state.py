@@ -3,13 +3,15 @@
 Decides nothing. Snapshotted as it is; what can be derived from marks and keys lives in `monitor.incidents`.
 """
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from monitor.clock_sheet import open_targets
 from monitor.contracts.base import Cause
-from monitor.contracts.outputs import ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
+from monitor.contracts.outputs import Alert, ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
+from monitor.findings import rule_of
 from monitor.incident_words import Facts, summary, title
 from monitor.mark_state import MarkState
 from monitor.money import print_amount
@@ -27,8 +29,9 @@ SPOKEN_MAX = 50
 """What anybody may say as often as he likes has a quota of its own: it pushes out nothing else. The newest stay."""
 What = Literal[
     "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-    "closure_proposed", "closure_withdrawn", "closed", "contradicted",
+    "closure_proposed", "closure_withdrawn", "closed", "contradicted", "mark_moved",
 ]  # fmt: skip
+Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted", "less_covered"]
 PLACES = ("wallet", "provider", "address")
 
 
@@ -36,7 +39,8 @@ class IncidentState(msgspec.Struct):
     """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
 
     `grown_version` tells, or will tell, the newest loss or growth of one; a withdrawal's number the newest that was found out about it.
-    `stage_before` is what it goes back to if a closing that was proposed comes to nothing.
+    `stage_before` is what it goes back to if a closing that was proposed comes to nothing; `parted` are those that people say are others. `gone` says that something left that an exact rule is
+    about; `paged_base_minor` is what more is measured by, `paged_most_minor` the most that ever paged.
     """
 
     incident_id: str
@@ -56,6 +60,7 @@ class IncidentState(msgspec.Struct):
     merged_into: str | None = None
     follows: str | None = None
     absorbed: dict[str, None] = {}
+    parted: list[str] = []
     version: int = 0
     handled_version: int = 0
     grown_version: int = 0
@@ -75,11 +80,16 @@ class IncidentState(msgspec.Struct):
     alone: dict[str, int] = {}
     """By person (key): the value, in the base currency, of what was decided about the incident's marks without a second person."""
     paged_base_minor: int = -1
+    paged_most_minor: int = -1
     paged_certain: bool = False
+    paged_gone: bool = False
     last_paged_at_ms: int | None = None
+    paged_again_at_ms: int | None = None
+    page_waits: bool = False
     alerts: int = 0
     severe: bool = False
     certain: bool = False
+    gone: bool = False
     reopened: bool = False
     alerts_due: bool = False
     muted: bool = False
@@ -138,6 +148,22 @@ class IncidentState(msgspec.Struct):
         gone = {*spoken[: max(0, len(spoken) - SPOKEN_MAX)], *rest[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(rest) - TIMELINE_MAX)]}
         if gone:
             self.timeline = [line for place, line in enumerate(self.timeline) if place not in gone]
+
+    def show(self, keys: Iterable[str]) -> None:
+        """Keys tie it together: the first of them are named, and places among them."""
+        for key in keys:
+            if len(self.keys) < KEYS_SHOWN_MAX and key not in self.keys:
+                self.keys.append(key)
+            kind, _, name = key.partition(":")
+            if kind in PLACES:
+                self.place(kind, name)
+
+    def lead(self, severity: Severity, cause: Cause, rule: str, detail: str) -> None:
+        """What it is called: by the severest rule, of equals the newest."""
+        if RANK[severity] >= RANK[rule_of(self.rule).severity]:
+            self.rule, self.cause, self.detail = rule, cause, detail
+        if RANK[severity] > RANK[self.severity]:
+            self.severity = severity
 
     def place(self, kind: str, name: str) -> None:
         """It is about that wallet, provider or destination."""
@@ -219,5 +245,21 @@ def incident_record(incident: IncidentState, now_ms: int, policy: Policy) -> Inc
         timeline=tuple(incident.timeline),
         marked_base_amount=print_amount(incident.marked_base_minor, decimals),
         uncovered_base_amount=print_amount(incident.uncovered_base_minor, decimals),
+        policy_version=policy.version,
+    )
+
+
+def alert_record(incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
+    """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
+    told = facts(incident)._replace(reserve=reserve)
+    return Alert(
+        decided_at_ms=now_ms,
+        alert_id=f"{incident.incident_id}/{incident.alerts}",
+        incident_id=incident.incident_id,
+        kind="page" if kind == "page" else "notice",
+        why=why,
+        severity=incident.severity,
+        title=title(told, policy),
+        summary=first + summary(told, now_ms, policy),
         policy_version=policy.version,
     )

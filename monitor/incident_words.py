@@ -22,9 +22,10 @@ NEXT: dict[Cause, str] = {
 _REGISTRY = "ask who connected this provider; put it into the registry, or stop what goes through it"
 _SOURCE = "look at this source's writer and reader; what is judged by absence waits until it is read"
 _BUDGET = "look at what went over the budget; find what makes so much odd, or raise the budget"
+_KEPT = "decide about what stands, or raise limits.marks and limits.incidents: the core keeps all of it and needs more memory"
 NEXT_OF_RULES: dict[str, str] = {
     "provider_unknown": _REGISTRY, "provider_unregistered": _REGISTRY, "blind": _SOURCE, "silent": _SOURCE, "hole": _SOURCE, "gap": _SOURCE,
-    "replaced": _SOURCE, "review_budget_spent": _BUDGET, "page_budget_spent": _BUDGET,
+    "replaced": _SOURCE, "review_budget_spent": _BUDGET, "page_budget_spent": _BUDGET, "kept_over_limit": _KEPT,
 }  # fmt: skip
 """Where the cause says too little about what to do."""
 

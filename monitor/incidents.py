@@ -4,25 +4,21 @@ Union-find over keys, bounded; marks are made elsewhere and told here. What peop
 """
 
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from monitor import paging
 from monitor.clock_sheet import begun, joined
-from monitor.contracts.base import Cause
-from monitor.contracts.outputs import Alert, ClockTarget, Severity, Stage
+from monitor.contracts.outputs import ClockTarget, Stage
 from monitor.entities import EVICTED_SHARE
 from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
-from monitor.incident_state import KEYS_SHOWN_MAX, PLACES, RANK, IncidentState, Standing, exceeds, facts
-from monitor.incident_words import summary, title
+from monitor.incident_state import RANK, IncidentState, Standing, Why, exceeds
 from monitor.money import parse_amount
 from monitor.policy import Limits, Policy
 
-ESCALATION_FACTOR = 10  # a page again when the marked value is ten times that of the last page: at most a handful over any attack
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
-
-Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted"]
 
 
 class Counts(msgspec.Struct):
@@ -46,15 +42,17 @@ class Joined(NamedTuple):
 
 
 class Incidents:
-    """Incidents by id, and by the keys that tie findings together. `names` and `due_ms` follow from the rest."""
+    """Incidents by id, and by the keys that tie findings together. `marked` counts those with marks that stand; it follows from the rest, as does what stands below it."""
 
     def __init__(self, policy: Policy) -> None:
         self.by_id: dict[str, IncidentState] = {}
         self.keys = IncidentKeys()
         self.dirty: dict[str, None] = {}
         self.counts = Counts()
+        self.marked = 0
         self.names = 0
         self.due_ms: dict[str, int] = {}
+        self.pages_wait: dict[str, None] = {}
         self.configure(policy)
 
     def configure(self, policy: Policy) -> None:
@@ -69,7 +67,9 @@ class Incidents:
         """Take over what was snapshotted, but for the keys."""
         self.by_id = {incident.incident_id: incident for incident in incidents}
         self.dirty, self.counts = dict.fromkeys(dirty), counts
+        self.pages_wait = {incident.incident_id: None for incident in self.by_id.values() if incident.page_waits}
         self.names = sum(len(incident.withdrawals) + len(incident.accounts) for incident in self.by_id.values())
+        self.marked = sum(incident.marks > 0 for incident in self.by_id.values())
         for incident in self.by_id.values():
             self.clocked(incident)
 
@@ -94,31 +94,40 @@ class Incidents:
     def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str, limits: Limits, marked_in: str | None = None) -> Joined:
         """Put a finding into the open incident that it is tied to, into a closed one that it is a late fact of, or into a new one.
 
-        Several open ones become one: that with the most marks stays, of equals the oldest. A fact later than a closing opens an incident
+        Several open ones become one, unless people parted them: that with the most marks stays, of equals the oldest. A fact later than a closing opens an incident
         that follows the closed one. `marked_in` is the incident that holds the mark of the finding's loss already.
         """
         keys = ties(finding)
         tied = self._tied(keys, finding.at_ms, window_ms, marked_in)
         found, closed = [one for one in tied if one.is_open], [one for one in tied if not one.is_open]
-        if len(found) > 1:
-            found.sort(key=lambda one: (-one.marks, one.ordinal))
         late = [one for one in closed if finding.at_ms <= (one.closed_at_ms or 0)]
         opened = not found and not late
         if found:
-            incident = found[0]
+            incident = found[0] if len(found) == 1 else self._staying(found, marked_in)
         elif late:
             incident = max(late, key=lambda one: one.ordinal)
             self.reopen(incident, now_ms, f"a late fact: {finding.detail}")
         else:
             incident = self._open(finding, now_ms, new_id)
             incident.follows = max(closed, key=lambda one: one.ordinal).incident_id if closed else None
+        merged = []
         for other in found[1:]:
-            self._merge(incident, other, now_ms)
-        self._show(incident, self.keys.tie(incident.incident_id, keys, limits.incident_keys))
+            if not self._are_parted(incident, other):
+                self._merge(incident, other, now_ms)
+                merged.append(other)
+        incident.show(self.keys.tie(incident.incident_id, keys, limits.incident_keys))
         self._count(incident, finding, now_ms, limits.incident_names)
         self.dirty[incident.incident_id] = None
         self._evict(limits.incidents, incident.incident_id)
-        return Joined(incident, opened, found[1:])
+        return Joined(incident, opened, merged)
+
+    def _staying(self, found: list[IncidentState], marked_in: str | None) -> IncidentState:
+        """Which of several stays, put first: that with the most marks, of equals the oldest; but where people parted that from the one that holds the loss, this."""
+        found.sort(key=lambda one: (-one.marks, one.ordinal))
+        for place, one in enumerate(found):
+            if one.incident_id == marked_in and self._are_parted(found[0], one):
+                found.insert(0, found.pop(place))
+        return found[0]
 
     def would_join(self, finding: Finding, window_ms: int) -> tuple[str, ...]:
         """The incidents, open or closed, that a finding is tied to."""
@@ -139,29 +148,31 @@ class Incidents:
         incident = IncidentState(
             new_id, self.counts.opened, rule.severity, rule.cause, finding.rule, finding.detail, sheet, finding.at_ms, now_ms
         )  # fmt: skip
-        self.counts.opened += 1
-        self.by_id[new_id] = incident
-        self.keys.add(new_id)
+        self.add(incident)
         incident.happened(now_ms, "opened", f"{finding.rule}: {finding.detail}")
         return incident
 
-    def _show(self, incident: IncidentState, keys: Iterable[str]) -> None:
-        for key in keys:
-            if len(incident.keys) < KEYS_SHOWN_MAX and key not in incident.keys:
-                incident.keys.append(key)
-            kind, _, name = key.partition(":")
-            if kind in PLACES:
-                incident.place(kind, name)
+    def add(self, incident: IncidentState, keys: tuple[str, ...] = (), keys_max: int = 0) -> None:
+        """One more incident, and what leads to it."""
+        self.counts.opened += 1
+        self.by_id[incident.incident_id] = incident
+        self.keys.add(incident.incident_id)
+        if keys:
+            incident.show(self.keys.tie(incident.incident_id, keys, keys_max))
+
+    def _are_parted(self, one: IncidentState, other: IncidentState) -> bool:
+        return any(self.root(name) == that.incident_id for this, that in ((one, other), (other, one)) for name in this.parted)
 
     def _merge(self, incident: IncidentState, other: IncidentState, now_ms: int) -> None:
         """Two incidents are one: `other` ends. Its marks still name it: `monitor.decisions` moves them."""
         self.counts.merged += 1
         self.keys.merge(incident.incident_id, other.incident_id)
-        self._show(incident, other.keys)
+        incident.show(other.keys)
         self._take_over(incident, other)
         for absorbed in (*other.absorbed, other.incident_id):
             incident.absorbed[absorbed] = None
             self.by_id[absorbed].merged_into = incident.incident_id
+        self._wait(other, waits=False)
         other.absorbed, other.stage = {}, "merged"
         detail = f"{rule_of(other.rule).title}, {other.marks} mark(s): one with {incident.incident_id}"
         other.handled(now_ms, "merged", detail)
@@ -172,7 +183,7 @@ class Incidents:
 
     def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
         """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
-        self._lead(incident, other.severity, other.cause, other.rule, other.detail)
+        incident.lead(other.severity, other.cause, other.rule, other.detail)
         incident.rules += [rule for rule in other.rules if rule not in incident.rules]
         incident.clock = joined(incident.clock, other.clock)
         incident.last_event_at_ms = max(incident.last_event_at_ms, other.last_event_at_ms)
@@ -182,6 +193,7 @@ class Incidents:
         incident.stage_before = other.stage_before = incident.outcome = other.outcome = None
         incident.assignee = incident.assignee or other.assignee
         incident.follows = incident.follows or other.follows
+        incident.parted += [name for name in other.parted if name not in incident.parted]
         incident.findings += other.findings
         before = sum(len(names) for one in (incident, other) for names in (one.withdrawals, one.accounts))
         incident.withdrawals |= dict.fromkeys(other.withdrawals, incident.telling)
@@ -194,20 +206,11 @@ class Incidents:
             incident.alone[person] = incident.alone.get(person, 0) + base_minor
         other.alone = {}
         incident.missed += [target for target in other.missed if target not in incident.missed]
-        incident.paged_base_minor = max(incident.paged_base_minor, other.paged_base_minor)
-        incident.paged_certain |= other.paged_certain
-        incident.last_paged_at_ms = max((at_ms for at_ms in (incident.last_paged_at_ms, other.last_paged_at_ms) if at_ms is not None), default=None)
+        paging.joined(incident, other)
         incident.alerts += other.alerts
         incident.severe |= other.severe
         incident.certain |= other.certain
         incident.muted |= other.muted
-
-    def _lead(self, incident: IncidentState, severity: Severity, cause: Cause, rule: str, detail: str) -> None:
-        """What it is called: by the severest rule, of equals the newest."""
-        if RANK[severity] >= RANK[rule_of(incident.rule).severity]:
-            incident.rule, incident.cause, incident.detail = rule, cause, detail
-        if RANK[severity] > RANK[incident.severity]:
-            incident.severity = severity
 
     def _count(self, incident: IncidentState, finding: Finding, now_ms: int, names_max: int) -> None:
         rule = rule_of(finding.rule)
@@ -218,7 +221,7 @@ class Incidents:
         incident.last_event_at_ms = max(incident.last_event_at_ms, finding.at_ms)
         if finding.rule not in incident.rules:
             incident.rules.append(finding.rule)
-            self._lead(incident, rule.severity, rule.cause, finding.rule, finding.detail)
+            incident.lead(rule.severity, rule.cause, finding.rule, finding.detail)
         if rule.severity == "critical" and not rule.statistical and not incident.certain:
             incident.severe = incident.certain = True
             self.clocked(incident)
@@ -243,10 +246,11 @@ class Incidents:
         incident = self.by_id.get(incident_id)
         if incident is None:
             return
-        at_stake = incident.at_stake
+        at_stake, was_marked = incident.at_stake, incident.marks > 0
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
                 incident.count(standing, sign)
+        self.marked += (incident.marks > 0) - was_marked
         if after is not None and after.number and (before is None or exceeds(after, before)):
             incident.grown_version = incident.telling
             if incident.stage == "closed":
@@ -257,6 +261,7 @@ class Incidents:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
             incident.severity = "warning"
+        paging.lowered(incident, self.page_base_minor)
         self.dirty[incident_id] = None
         if incident.at_stake != at_stake:
             self.clocked(incident)
@@ -266,7 +271,8 @@ class Incidents:
         incident.stage, incident.outcome, incident.closed_at_ms, incident.reopened = "new", None, None, True
         incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=None, acknowledged_at_ms=None)
         incident.missed = [target for target in incident.missed if target != "acknowledged"]
-        incident.paged_base_minor, incident.paged_certain, incident.alerts_due = -1, False, True
+        paging.unpaged(incident)
+        incident.alerts_due = True
         incident.handled(now_ms, "reopened", why)
         self.counts.reopened += 1
         self.dirty[incident.incident_id] = None
@@ -275,18 +281,19 @@ class Incidents:
     def alert_due(self, incident: IncidentState, now_ms: int, allow: Callable[[], bool]) -> tuple[str, Why] | None:
         """Whether somebody must be told now: a page or a notice, and why. Asking counts as telling.
 
-        A page at first, at ten times the value, and when what was an opinion becomes certain. `allow` takes a page from the budget; what is
-        severe doesn't ask. An incident that was refused its page asks again at its next finding.
+        A page by the rules of `monitor.paging`. `allow` takes a page from the budget; what is severe doesn't ask. An incident that was refused
+        its page asks again at its next finding; one that must wait for it, on a Tick.
         """
         if not incident.is_open:
             return None
-        first = incident.paged_base_minor < 0
-        grown = incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1)
-        proven = incident.certain and not incident.paged_certain
-        why: Why = "escalated" if not first else "reopened" if incident.reopened else "opened"
-        if incident.severity == "critical" and (first or grown or proven):
+        why: Why = "escalated" if incident.paged_base_minor >= 0 else "reopened" if incident.reopened else "opened"
+        woken = incident.severity == "critical" and paging.wakes(incident, now_ms)
+        waits = not woken and incident.severity == "critical" and paging.is_grown(incident)
+        if waits != incident.page_waits:
+            self._wait(incident, waits=waits)
+        if woken:
             if incident.severe or allow():
-                incident.paged_base_minor, incident.paged_certain = incident.marked_base_minor, incident.certain
+                paging.paged(incident, now_ms)
                 self._paged(incident, now_ms)
                 return self._told(incident, "page", why, now_ms)
             self.counts.over_budget += not incident.muted
@@ -295,8 +302,15 @@ class Incidents:
             return self._told(incident, "notice", why, now_ms)
         return None
 
+    def _wait(self, incident: IncidentState, *, waits: bool) -> None:
+        if waits != incident.page_waits:
+            incident.page_waits = waits
+            if waits:
+                self.pages_wait[incident.incident_id] = None
+            else:
+                del self.pages_wait[incident.incident_id]
+
     def _paged(self, incident: IncidentState, now_ms: int) -> None:
-        incident.last_paged_at_ms = now_ms
         if incident.clock.paged_at_ms is None:
             incident.clock = msgspec.structs.replace(incident.clock, paged_at_ms=now_ms)
         self.clocked(incident)
@@ -309,30 +323,19 @@ class Incidents:
             incident.happened(now_ms, "escalated" if why == "escalated" else "paged", f"page {incident.alerts}")
         return kind, why
 
-    def alert(self, incident: IncidentState, kind: str, why: Why, now_ms: int, policy: Policy, *, first: str = "", reserve: str = "") -> Alert:
-        """The record that tells somebody of an incident; `first` says what of its clock sheet is missed, or what contradicts it, `reserve` what is left."""
-        told = facts(incident)._replace(reserve=reserve)
-        return Alert(
-            decided_at_ms=now_ms,
-            alert_id=f"{incident.incident_id}/{incident.alerts}",
-            incident_id=incident.incident_id,
-            kind="page" if kind == "page" else "notice",
-            why=why,
-            severity=incident.severity,
-            title=title(told, policy),
-            summary=first + summary(told, now_ms, policy),
-            policy_version=policy.version,
-        )
-
     def contradicted(self, incident: IncidentState, detail: str, now_ms: int) -> None:
         """A fact speaks against what people decided about it: a notice, and whoever is about to decide must look again."""
         if incident.stage == "pending_closure":
             incident.stays_open(now_ms, "a loss of it is contradicted")
         incident.handled(now_ms, "contradicted", detail)
+        self.noticed(incident)
+        self.clocked(incident)
+
+    def noticed(self, incident: IncidentState) -> None:
+        """People are told something of it, awake as they are."""
         incident.alerts += 1
         self.counts.alerts["notice"] += 1
         self.dirty[incident.incident_id] = None
-        self.clocked(incident)
 
     def clocked(self, incident: IncidentState) -> None:
         """Its clock sheet, marks or stage changed: know when its next target is missed."""
@@ -368,16 +371,14 @@ class Incidents:
         return counts
 
     def _evict(self, limit: int, keep: str) -> None:
-        """Over the limit what is merged goes first, then what is closed, then what has no marks; of equals the oldest."""
+        """Over the limit what is merged goes first, then what is closed, then the least severe; of equals the oldest. None with marks that stand."""
         over = len(self.by_id) - limit
-        if over <= 0:
+        if over <= 0 or len(self.by_id) - self.marked <= (self.by_id[keep].marks == 0):
             return
-        order = sorted(
-            self.by_id.values(), key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), one.marks > 0, one.ordinal)
-        )
-        for incident in order[: over + limit // EVICTED_SHARE]:
-            if incident.incident_id != keep:
-                self._forget(incident)
+        idle = [one for one in self.by_id.values() if one.marks == 0 and one.incident_id != keep]
+        idle.sort(key=lambda one: (one.stage != "merged", one.stage not in ("merged", "closed"), RANK[one.severity], one.ordinal))
+        for incident in idle[: over + limit // EVICTED_SHARE]:
+            self._forget(incident)
 
     def _forget(self, incident: IncidentState) -> None:
         incident_id = incident.incident_id
@@ -391,4 +392,5 @@ class Incidents:
         del self.by_id[incident_id]
         self.dirty.pop(incident_id, None)
         self.due_ms.pop(incident_id, None)
+        self._wait(incident, waits=False)
         self.counts.evicted += 1

@@ -154,6 +154,10 @@ class Ledger:
 
     def room(self, terms: Terms, incident_id: str | None = None) -> int:
         """What a layer can still carry, in its unit: at all, or for one event."""
+        return max(0, self.left(terms, incident_id))
+
+    def left(self, terms: Terms, incident_id: str | None = None) -> int:
+        """The same, below zero by what it carries over a limit that was lowered since."""
         layer = self.layers[terms.layer_id]
         room = layer.available_minor
         if terms.limit_total_minor is not None:
@@ -162,7 +166,7 @@ class Ledger:
         if terms.limit_per_event_minor is not None and incident_id is not None:
             use = self.uses.get((terms.layer_id, incident_id))
             room = min(room, terms.limit_per_event_minor - (0 if use is None else use.used_minor))
-        return max(0, room)
+        return room
 
     def plan(
         self, asset: str, amount_minor: int, base_minor: int | None, cause: Cause, owner: Owner, incident_id: str,

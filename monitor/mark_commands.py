@@ -16,11 +16,12 @@ from monitor.decisions import Decisions
 from monitor.findings import Finding
 from monitor.labels import Vote
 from monitor.mark_state import Change, MarkState
-from monitor.money import parse_amount
+from monitor.money import parse_amount, print_amount
 from monitor.persons import person
 from monitor.plans import PlanBrokenError, Step, Target
 from monitor.prices import PriceState
 from monitor.reasons import Reason
+from monitor.regrouping import moved, refused
 from monitor.state import State
 
 
@@ -150,16 +151,58 @@ class MarkCommands:
 
         return Step(do, self._stakes(fitting))
 
-    def recovered(self, decision: Feedback, target: Target) -> Step | str:
-        """Some of a loss came back."""
+    def revise(self, decision: Feedback, target: Target) -> Step | str:
+        """The whole loss is another than was known, larger or smaller. It is about whichever amount is worth more."""
+        told = self._amount(decision, target)
+        if isinstance(told, str):
+            return told
+        mark, amount_minor = told
+        marks, mark_id, asset = self.state.marks, mark.mark_id, mark.subject.asset
+        if mark.stage == "cleared":
+            return "it is cleared: reopen it first"
+        if amount_minor == mark.subject.amount_minor:
+            return f"it is marked with {decision.amount} {asset} already"
+        if amount_minor < mark.settled_minor:
+            return f"more of the {asset} is compensated or came back already"
+
+        def do(_: tuple[str, ...]) -> str:
+            now_ms, before = self.state.clock.now_ms, print_amount(mark.subject.amount_minor, marks.decimals(asset))
+            revised = self._each((mark_id,), lambda each: marks.revise(each, amount_minor, now_ms))
+            return f"{revised}: {decision.amount} {asset} are lost, not {before}"
+
+        known, revised = self._stakes((mark_id,))[mark_id], self._worth(asset, amount_minor, mark.price)
+        return Step(do, {mark_id: None if known is None or revised is None else max(known, revised)})
+
+    def move(self, decision: Feedback, target: Target) -> Step | str:
+        """A mark belongs to another incident, or to one of its own: what people part no finding merges again."""
+        [mark_id], argument = target.mark_ids, decision.argument or ""
+        why = refused(self.state, self.state.marks.by_id[mark_id], argument)
+        if why is not None:
+            return why
+
+        def do(actors: tuple[str, ...]) -> str:
+            into = moved(self.decisions, mark_id, argument, f"{' and '.join(actors)}: {decision.reason}")
+            return f"it is of incident {into}"
+
+        return Step(do, self._stakes((mark_id,)))
+
+    def _amount(self, decision: Feedback, target: Target) -> tuple[MarkState, int] | str:
+        """The one mark that an amount is told of, and how much."""
         if len(target.mark_ids) != 1:
             return f"it must be about one mark; this has {len(target.mark_ids)}"
-        [mark_id] = target.mark_ids
-        mark, marks = self.state.marks.by_id[mark_id], self.state.marks
-        asset = mark.subject.asset
-        amount_minor = parse_amount(decision.amount or "", marks.decimals(asset))
+        mark, marks = self.state.marks.by_id[target.mark_ids[0]], self.state.marks
+        amount_minor = parse_amount(decision.amount or "", marks.decimals(mark.subject.asset))
         if isinstance(amount_minor, Reason) or amount_minor == 0:
-            return f"the amount must be a decimal string above zero in units of {asset}"
+            return f"the amount must be a decimal string above zero in units of {mark.subject.asset}"
+        return mark, amount_minor
+
+    def recovered(self, decision: Feedback, target: Target) -> Step | str:
+        """Some of a loss came back."""
+        told = self._amount(decision, target)
+        if isinstance(told, str):
+            return told
+        mark, amount_minor = told
+        marks, mark_id, asset = self.state.marks, mark.mark_id, mark.subject.asset
         if mark.stage in ("suspected", "cleared"):
             return f"it is {mark.stage}: only a loss that is confirmed comes back"
         if amount_minor > mark.subject.amount_minor - mark.recovered_minor:

@@ -1,8 +1,9 @@
 """What is known of one mark, what an operation did to it, and sums over marks. Values only; what changes them is in `monitor.marks`."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from detectors.elementary import exp
 from monitor.contracts.base import Cause
@@ -25,7 +26,8 @@ class MarkState(msgspec.Struct, frozen=True):
 
     What is open (still to be compensated) is held in `parts`; a rest that no price is known for is in none. `paid` and `returned` are what layers
     paid, and what of that came back. `by_people` says that a person set cause or owner: findings change them no longer. `told_in` is the version of
-    its incident that tells, or will tell, its newest change: what a person who saw an older one can't have known. What carries it isn't a change in this sense.
+    its incident that tells, or will tell, its newest change: what a person who saw an older one can't have known. What carries it isn't a change in this sense. `told_minor` is what facts
+    had told when a person set another amount, 0 where none did: they change it only by telling of more.
     """
 
     subject: Subject
@@ -43,6 +45,7 @@ class MarkState(msgspec.Struct, frozen=True):
     returned: tuple[Part, ...] = ()
     by_people: bool = False
     told_in: int = 0
+    told_minor: int = 0
 
     @property
     def mark_id(self) -> str:
@@ -78,24 +81,27 @@ class MarkState(msgspec.Struct, frozen=True):
         return self.open_minor - sum(part.asset_minor for part in self.parts if part.layer_id != UNCOVERED)
 
 
-def group_of(mark: MarkState) -> Group:
-    """The group in which a mark waits while it is uncovered."""
-    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
-
-
-def leave(members_of: dict[Any, dict[str, None]], group: str | None, mark_id: str) -> None:
-    """A mark leaves its group in an index; an empty group isn't kept."""
-    members = members_of[group]
-    del members[mark_id]
-    if not members:
-        del members_of[group]
-
-
 class Change(NamedTuple):
     """What an operation did to one mark: its version before (None: there was none) and after."""
 
     before: MarkState | None
     after: MarkState
+
+
+def found(known: MarkState | None, subject: Subject, cause: Cause, incident_id: str) -> MarkState | None:
+    """The next version of a loss that a finding tells of, without its value; None when at least as much of it is marked already.
+
+    Nobody has confirmed a loss that turns out larger: it is suspected again, whatever it was. It stays with its incident unless it was cleared.
+    """
+    if known is None:
+        return MarkState(subject, cause, incident_id, 1, "suspected", None, None, ())
+    if known.by_people:
+        subject, cause = replace(subject, owner=known.subject.owner), known.cause
+    if known.stage == "cleared":
+        return MarkState(subject, cause, incident_id, known.version + 1, "suspected", None, None, (), by_people=known.by_people)
+    if subject.amount_minor <= max(known.subject.amount_minor, known.told_minor):
+        return None
+    return replace(known, subject=subject, cause=cause, stage="suspected", version=known.version + 1, told_minor=0)
 
 
 class AssetSums(msgspec.Struct):
@@ -110,6 +116,15 @@ class AssetSums(msgspec.Struct):
     uncovered_base_minor: int = 0
     compensated_minor: int = 0
     recovered_minor: int = 0
+
+    def add(self, mark: MarkState, sign: int) -> None:
+        """A mark counts (`sign` 1), or no longer does (-1)."""
+        self.marked_minor += sign * mark.open_minor
+        self.unpriced_minor += sign * mark.open_minor if mark.base_minor is None else 0
+        self.marked_base_minor += sign * (mark.base_minor or 0)
+        self.uncovered_base_minor += sign * (mark.uncovered_base_minor or 0)
+        self.compensated_minor += sign * mark.compensated_minor
+        self.recovered_minor += sign * mark.recovered_minor
 
 
 class Drain(msgspec.Struct):
@@ -126,6 +141,11 @@ class Drain(msgspec.Struct):
         """A mark of that value was made now."""
         self.base_minor_per_minute = self.rate(now_ms, half_life_ms) + base_minor * (LN2 * MINUTE_MS / half_life_ms)
         self.at_ms = max(self.at_ms, now_ms)
+
+
+def group_of(mark: MarkState) -> Group:
+    """The group in which a mark waits while it is uncovered."""
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
 
 
 def told(stage: MarkStage) -> str:

@@ -16,10 +16,10 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Subject
 from monitor.layers import Terms, layer_faults, terms_of
 from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shrunk
-from monitor.mark_state import AssetSums, Change, Drain, MarkState, group_of, leave, told
-from monitor.policy import Layer, Policy
+from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, group_of, told
+from monitor.policy import Layer, Limits, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
-from monitor.uncovered import Group, Uncovered
+from monitor.uncovered import Group, Uncovered, leave
 
 
 class Marks:
@@ -39,6 +39,7 @@ class Marks:
         self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
         self.layers: tuple[Layer, ...] = ()
         self.tells: Callable[[str], int] = lambda _: 0
+        self.forgotten = 0
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
@@ -105,23 +106,19 @@ class Marks:
         return sorted(self.by_withdrawal.get(withdrawal_id, ()))
 
     def hold(self, subject: Subject, cause: Cause, incident_id: str, now_ms: int) -> Change | None:
-        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow; it stays with its incident."""
+        """Mark a loss; None when at least as much of it is marked already. A larger loss makes the mark grow, and is suspected; it stays with its incident.
+
+        Another asset under the same id is another loss: it has a mark of its own, with the asset in its name.
+        """
         known = self.by_id.get(subject.mark_id)
-        if known is None or known.stage == "cleared":
-            version = 1 if known is None else known.version + 1
-            if known is not None and known.by_people:
-                subject, cause = replace(subject, owner=known.subject.owner), known.cause
-            fresh = MarkState(subject, cause, incident_id, version, "suspected", None, None, (), by_people=known is not None and known.by_people)
-            return self._priced(known, fresh, now_ms)
-        if subject.amount_minor <= known.subject.amount_minor or (known.settled_minor and subject.asset != known.subject.asset):
-            return None
-        if known.by_people:
-            subject, cause = replace(subject, owner=known.subject.owner), known.cause
-        stage: MarkStage = known.stage if known.standing else "suspected"
-        return self._priced(known, replace(known, subject=subject, cause=cause, stage=stage, version=known.version + 1), now_ms)
+        if known is not None and known.subject.asset != subject.asset:  # never a revision: units of two assets can't be compared
+            subject = replace(subject, mark_id=f"{subject.mark_id}:{subject.asset}")
+            known = self.by_id.get(subject.mark_id)
+        after = found(known, subject, cause, incident_id)
+        return None if after is None else self._priced(known, after, now_ms)
 
     def revise(self, mark_id: str, amount_minor: int, now_ms: int) -> Change | str:
-        """The whole loss is another than was known, larger or smaller; not less than is compensated or came back."""
+        """People say that the whole loss is another, larger or smaller; not less than is compensated or came back. A fact that was known changes it no more."""
         mark = self._known(mark_id)
         if isinstance(mark, str):
             return mark
@@ -136,7 +133,10 @@ class Marks:
             stage = "confirmed"
         elif amount_minor == mark.settled_minor and mark.compensated_minor:
             stage = "compensated"
-        after = replace(mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1)
+        after = replace(
+            mark, subject=replace(mark.subject, amount_minor=amount_minor), stage=stage, version=mark.version + 1,
+            told_minor=mark.told_minor or mark.subject.amount_minor,
+        )  # fmt: skip
         return self._priced(mark, after, now_ms)
 
     def clear(self, mark_id: str) -> Change | str:
@@ -246,16 +246,18 @@ class Marks:
     def settle(self) -> list[Change]:
         """What was freed carries what stands uncovered, the oldest first, until it is used up. Called once at the end of every entry.
 
-        Costs what changes, and a look at each group of uncovered marks; not a look at each mark.
+        Costs what changes, and a look at each group of uncovered marks; not a look at each mark. After a change all are asked again.
         """
         changes: list[Change] = []
-        freed = self.ledger.freed
+        freed, asked = self.ledger.freed, dict[str, None]()
         while freed and self.uncovered.of:
             layer_id = next(iter(freed))
             del freed[layer_id]
-            for terms in self.ledger.order:
-                if terms.layer_id == layer_id:
-                    changes.extend(self._cover(terms))
+            asked[layer_id] = None
+            covered = [change for terms in self.ledger.order if terms.layer_id == layer_id for change in self._cover(terms)]
+            if covered:
+                changes += covered
+                freed.update(asked)
         freed.clear()
         return changes
 
@@ -265,14 +267,14 @@ class Marks:
 
         def fits(group: Group) -> bool:
             covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)
-            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.room(terms, group.incident_id) > 0
+            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.left(terms, group.incident_id) != 0
 
         changes: list[Change] = []
         for mark_id in self.uncovered.oldest_first(fits):
-            if ledger.room(terms) == 0:
+            if ledger.left(terms) == 0:
                 break
             mark = self.by_id[mark_id]
-            if ledger.room(terms, mark.incident_id) == 0:
+            if ledger.left(terms, mark.incident_id) == 0:  # below zero, over a limit that was lowered, allocating anew may help
                 continue
             ledger.give_back(mark.parts, mark.incident_id)
             after = replace(mark, version=mark.version + 1, parts=self._plan(mark, mark.base_minor))
@@ -282,28 +284,37 @@ class Marks:
                 ledger.note_freed(mark.parts, after.parts)
                 changes.append(Change(mark, after))
         for before, after in changes:  # only now: the index mustn't change while it is read
-            self._stand(before, after)
+            self._replaced(before, after, tells=False)
         return changes
 
-    def forget(self, limit: int) -> int:
-        """Over the limit, marks that stand no longer go, the oldest first; standing ones never do. Returns how many went."""
-        over = len(self.by_id) - limit
-        if over <= 0 or self.stages["cleared"] + self.stages["compensated"] == 0:
+    def forget(self, limits: Limits) -> int:
+        """Over its limit, what is cleared goes, the oldest first, and so does what is compensated over a limit of its own. Returns how many went.
+
+        What stands never goes. An event has had of a layer what was paid for it, known or forgotten.
+        """
+        paid = self.stages["compensated"]
+        return self._forget("cleared", len(self.by_id) - paid, limits.marks) + self._forget("compensated", paid, limits.marks_compensated)
+
+    def _forget(self, stage: MarkStage, number: int, limit: int) -> int:
+        if number <= limit or self.stages[stage] == 0:
             return 0
-        gone = list(islice((mark for mark in self.by_id.values() if not mark.standing), over + limit // EVICTED_SHARE))
+        gone = list(islice((mark for mark in self.by_id.values() if mark.stage == stage), number - limit + limit // EVICTED_SHARE))
         for mark in gone:
-            self.ledger.count(less(mark.paid, mark.returned), mark.incident_id, -1)
-            self.stages[mark.stage] -= 1
+            self.stages[stage] -= 1
             del self.by_id[mark.mark_id]
             leave(self.by_incident, mark.incident_id, mark.mark_id)
             leave(self.by_withdrawal, mark.subject.withdrawal_id, mark.mark_id)
+        self.forgotten += len(gone)
         return len(gone)
+
+    @property
+    def standing(self) -> int:
+        """How many marks stand."""
+        return self.stages["suspected"] + self.stages["confirmed"] + self.stages["partly_recovered"]
 
     def _known(self, mark_id: str) -> MarkState | str:
         mark = self.by_id.get(mark_id)
-        if mark is None:
-            return "no such mark is known"
-        return "it is cleared" if mark.stage == "cleared" else mark
+        return "no such mark is known" if mark is None else "it is cleared" if mark.stage == "cleared" else mark
 
     def _priced(self, before: MarkState | None, after: MarkState, now_ms: int) -> Change:
         """Value what is open at the newest price, or at the mark's own if that is stale, and allocate it anew."""
@@ -354,18 +365,16 @@ class Marks:
         self.ledger.note_freed(taken, ())
         return replace(after, returned=joined(before.returned, taken))
 
-    def look_again(self, mark_id: str) -> None:
-        """Something was found out about its withdrawal: who saw it before must look again."""
-        mark = self.by_id[mark_id]
-        self.by_id[mark_id] = replace(mark, told_in=self.tells(mark.incident_id))
+    def look_again(self, mark_id: str) -> str:
+        """Something was found out about its withdrawal: who saw it before must look again. Returns its incident."""
+        incident_id = self.by_id[mark_id].incident_id
+        self.by_id[mark_id] = replace(self.by_id[mark_id], told_in=self.tells(incident_id))
+        return incident_id
 
-    def _replaced(self, before: MarkState | None, after: MarkState) -> Change:
-        """The mark was changed: its incident tells it in its next version."""
-        return self._stand(before, replace(after, told_in=self.tells(after.incident_id)))
-
-    def _stand(self, before: MarkState | None, after: MarkState) -> Change:
-        """The mark's new version is the one that is known, in every index and sum."""
+    def _replaced(self, before: MarkState | None, after: MarkState, *, tells: bool = True) -> Change:
+        """The mark's new version is the one that is known, in every index and sum; its incident's next version tells it."""
         mark_id = after.subject.mark_id
+        after = replace(after, told_in=self.tells(after.incident_id)) if tells else after
         self.by_id[mark_id] = after
         if before is not None:
             self._add(before, -1)
@@ -387,11 +396,5 @@ class Marks:
         return Change(before, after)
 
     def _add(self, mark: MarkState, sign: int) -> None:
-        amount, base, uncovered = mark.open_minor, mark.base_minor, mark.uncovered_base_minor
         for sums in (self.sums.setdefault(mark.subject.asset, AssetSums()), self.total):
-            sums.marked_minor += sign * amount
-            sums.unpriced_minor += sign * amount if base is None else 0
-            sums.marked_base_minor += sign * (base or 0)
-            sums.uncovered_base_minor += sign * (uncovered or 0)
-            sums.compensated_minor += sign * mark.compensated_minor
-            sums.recovered_minor += sign * mark.recovered_minor
+            sums.add(mark, sign)

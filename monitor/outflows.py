@@ -12,6 +12,16 @@ from monitor.contracts.outflows import Outflow
 from monitor.withdrawals import destination
 
 
+def output_of(outflow: Outflow) -> str | None:
+    """Names the output of which it tells; None where it doesn't say which."""
+    return None if outflow.output_index is None else f"{outflow.tx_id} #{outflow.output_index}"
+
+
+def loss_of(outflow: Outflow) -> str:
+    """Names the loss that it would be: its output, or where it doesn't say which, its event."""
+    return f"outflow:{output_of(outflow) or f'{outflow.tx_id} {outflow.event_id}'}"
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """An outflow without a known request, and the clock past which every withdrawals partition must be read to prove that there is none."""
 

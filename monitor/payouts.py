@@ -12,6 +12,7 @@ from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject, rule_of
 from monitor.lifecycle import is_first_send, learn, oddities
+from monitor.outflows import loss_of, output_of
 from monitor.provider_rules import ProviderRules
 from monitor.requests import Requests
 from monitor.state import State
@@ -20,6 +21,7 @@ from monitor.withdrawals import (
     BROADCAST,
     ENDED,
     LEFT,
+    PAYMENTS_MAX,
     SENT,
     STEPS,
     Known,
@@ -142,6 +144,7 @@ class Payouts:
     def _too_late(self, withdrawal_id: str, known: Known, at_ms: int, *, told: bool) -> None:
         """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
         self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
+        self.decisions.left(known)
         if not told:
             self.decisions.verdict(withdrawal_id, known, "HOLD", (), at_ms)
 
@@ -158,7 +161,7 @@ class Payouts:
             if self.state.withdrawals.evicted == 0:
                 loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, amount_minor)
             keys = (f"address:{known.destination}", *((f"wallet:{event.wallet_id}",) if event.wallet_id is not None else ()))
-            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss))
+            incident_id = self.decisions.finding(Finding("never_requested", detail, event.occurred_at_ms, keys, None, loss), left=True)
             known = msgspec.structs.replace(known, incident_id=incident_id)
         known = self.decisions.verdict(withdrawal_id, known, "UNSCORED", (ReasonGiven("never_requested", detail),), event.occurred_at_ms)
         if event.status in LEFT and event.wallet_id is not None:
@@ -218,6 +221,9 @@ class Payouts:
             ids = tuple(known_id for known_id in withdrawals.paid_by(event.tx_id, paid_to) if known_id in withdrawals.by_id)
         if not ids:
             return False
+        output = output_of(event)
+        if output is not None and any(output in withdrawals.by_id[known_id].outputs for known_id in ids):
+            return True  # another watcher told of it
         unserved = [known_id for known_id in ids if withdrawals.by_id[known_id].on_chain_minor == 0] or [ids[0]]
         asked = {known_id: withdrawals.by_id[known_id].amount_minor for known_id in unserved}
         exact = [known_id for known_id in unserved if asked[known_id] == paid_minor and withdrawals.by_id[known_id].asset == event.asset]
@@ -235,7 +241,9 @@ class Payouts:
     def _seen_on_chain(self, withdrawal_id: str, event: Outflow, paid_to: str, paid_minor: int) -> None:
         """So much was seen leaving for a withdrawal. Several outputs of its transaction add up; another transaction is judged for itself."""
         withdrawals = self.state.withdrawals
-        known = withdrawals.by_id[withdrawal_id]
+        known, output = withdrawals.by_id[withdrawal_id], output_of(event)
+        if output is not None and len(known.outputs) < PAYMENTS_MAX:
+            known = msgspec.structs.replace(known, outputs=(*known.outputs, output))
         left_before, version_before = known.left, known.version
         if known.on_chain_minor and event.tx_id == (known.seen_tx_id or known.tx_id) and paid_to == known.destination:
             paid_minor += known.on_chain_minor
@@ -284,7 +292,7 @@ class Payouts:
         paid_to = destination(outflow.address, outflow.tag)
         amount_minor = self.decisions.minor(outflow.asset, outflow.amount)
         loss = Subject(
-            f"outflow:{outflow.tx_id} {outflow.event_id}",
+            loss_of(outflow),
             outflow.withdrawal_id,
             None,
             outflow.owner,
@@ -295,4 +303,4 @@ class Payouts:
         detail = f"{outflow.amount} {outflow.asset} left wallet {outflow.wallet_id} to {paid_to} in transaction {outflow.tx_id}: {why}"
         detail += self.wallet_rules.trouble_before(outflow.wallet_id, outflow.occurred_at_ms)
         keys = (f"address:{paid_to}", f"wallet:{outflow.wallet_id}")
-        self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss))
+        self.decisions.finding(Finding("outflow_without_request", detail, outflow.occurred_at_ms, keys, None, loss), left=True)

@@ -73,8 +73,10 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["incident"] = TableUse(len(state.incidents.by_id), limits.incidents)
     use["incident_key"] = TableUse(len(state.incidents.keys.by_key), limits.incident_keys)
     use["incident_name"] = TableUse(state.incidents.names, limits.incident_names)
-    use["mark"] = TableUse(len(state.marks.by_id), limits.marks)
-    use["layer_event"] = TableUse(len(state.marks.ledger.uses), limits.marks * max(1, len(state.marks.ledger.layers)))
+    compensated = state.marks.stages["compensated"]
+    use["mark"] = TableUse(len(state.marks.by_id) - compensated, limits.marks)
+    use["mark_compensated"] = TableUse(compensated, limits.marks_compensated)
+    use["layer_event"] = TableUse(len(state.marks.ledger.uses), (limits.marks + limits.marks_compensated) * max(1, len(state.marks.ledger.layers)))
     use["unread_withdrawal"] = TableUse(len(state.withdrawals.unread), limits.retries)
     use["retry"] = TableUse(len(state.retried), limits.retries)
     use["approval"] = TableUse(len(state.approvals.by_event), limits.approvals)
@@ -102,6 +104,7 @@ def _evictions(state: State) -> dict[str, int]:
     evicted["withdrawal"] = state.withdrawals.evicted
     evicted |= state.scoring.panel.evicted()
     evicted["label"] = state.labels.evicted
+    evicted["mark"] = state.marks.forgotten
     evicted["incident"] = state.incidents.counts.evicted
     evicted["incident_key"] = state.incidents.keys.evicted
     evicted["security_change"] = state.security.evicted

@@ -60,7 +60,7 @@ class Role(msgspec.Struct, frozen=True):
 
 
 ANALYST: tuple[Command, ...] = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
-LEAD: tuple[Command, ...] = (*ANALYST, "release", "recovered", "compensated", "close", "reopen")
+LEAD: tuple[Command, ...] = (*ANALYST, "release", "recovered", "compensated", "revise", "move", "close", "reopen")
 ROLES = {"analyst": Role(ANALYST), "lead": Role(LEAD), "administrator": Role(("change_policy",))}
 """Who may do what where the policy says nothing else."""
 
@@ -69,7 +69,7 @@ class FourEyes(msgspec.Struct, frozen=True):
     """What needs a second, different person; a change of the policy always does."""
 
     commands: Annotated[tuple[Command, ...], Meta(description="Commands that always need one.")] = (
-        "release", "close", "reopen", "recovered", "compensated", "change_policy",
+        "release", "close", "reopen", "recovered", "compensated", "move", "change_policy",
     )  # fmt: skip
     above_base_amount: Annotated[
         str,
@@ -91,12 +91,17 @@ class Limits(msgspec.Struct, frozen=True):
     withdrawals: Annotated[int, Meta(ge=1024, description="Withdrawals whose life cycle is followed.")] = 200_000
     event_ids: Annotated[int, Meta(ge=1024, description="Event ids remembered, to tell repeats.")] = 400_000
     outflows_waiting: Annotated[int, Meta(ge=64, description="Outflows that wait for their request.")] = 10_000
-    incidents: Annotated[int, Meta(ge=64, description="Incidents kept.")] = 10_000
+    incidents: Annotated[int, Meta(ge=64, description="Incidents kept. Those with marks that stand are kept beyond it, and the worker says so.")] = (
+        10_000
+    )
     incident_keys: Annotated[int, Meta(ge=1024, description="Addresses, accounts, wallets and the like that tie findings to incidents.")] = 200_000
     incident_names: Annotated[
         int, Meta(ge=1024, description="Withdrawals and accounts counted in incidents; beyond it their counts are lower bounds.")
     ] = 500_000
-    marks: Annotated[int, Meta(ge=64, description="Marks kept.")] = 500_000
+    marks: Annotated[
+        int, Meta(ge=64, description="Marks kept that aren't compensated. Those that stand are kept beyond it, and the worker says so.")
+    ] = 500_000
+    marks_compensated: Annotated[int, Meta(ge=64, description="Compensated marks kept, so that their losses aren't marked again.")] = 200_000
     labels: Annotated[int, Meta(ge=64, description="Withdrawals with people's labels that can still be revoked.")] = 40_000
     remembered: Annotated[int, Meta(ge=1024, description="Withdrawals that the detectors can still learn a label of.")] = 200_000
     approvals: Annotated[int, Meta(ge=64, description="Decisions that wait for a second person; of one person or about one subject an eighth.")] = (

@@ -12,7 +12,7 @@ from monitor.money import Price, parse_price
 PriceStanding = Literal["fresh", "stale", "missing", "jumped"]
 """How far a price can be relied on. What is marked while it isn't fresh is marked in units, and valued by the next price that can be."""
 PriceTaken = Literal["taken", "waits", "left_out"]
-"""What becomes of a price that is told: it counts, it waits to be confirmed, or it is older than the known one."""
+"""What becomes of a price that is told: it counts, it waits to be confirmed, or it is older than the known one, or than one that waits and as far off."""
 
 
 class PriceState(msgspec.Struct, frozen=True):
@@ -45,31 +45,21 @@ class Prices:
     def tell(self, asset: str, told: PriceState, percent: int) -> PriceTaken:
         """A price comes; one older than the known is left out.
 
-        One that moves by more than so many percent waits for the next: the price before it stands until a later one is near one of the two.
+        One that moves by more than so many percent waits for the next: the price before it stands until another one is near it, or a later one near
+        the one that waits. What waits is only doubted, so its time keeps nothing out but what is doubted too.
         """
         known, waiting = self.newest.get(asset), self.jumped.get(asset)
-        price, last = parse_price(told.text), waiting or known
-        if not isinstance(price, Price) or (last is not None and told.at_ms < last.at_ms):
+        price = parse_price(told.text)
+        if not isinstance(price, Price) or (known is not None and told.at_ms < known.at_ms):
             return "left_out"
         if known is not None and jumps(self.scaled[asset], price, percent) and not confirms(waiting, told, price, percent):
+            if waiting is not None and told.at_ms < waiting.at_ms:
+                return "left_out"
             self.jumped[asset] = told
             return "waits"
-        self._take(asset, told, price)
-        return "taken"
-
-    def confirm(self, asset: str) -> bool:
-        """A person says that the price that jumped is right; False where none waits."""
-        told = self.jumped.get(asset)
-        price = None if told is None else parse_price(told.text)
-        if told is None or not isinstance(price, Price):
-            return False
-        self._take(asset, told, price)
-        return True
-
-    def _take(self, asset: str, told: PriceState, price: Price) -> None:
         self.jumped.pop(asset, None)
-        self.newest[asset] = told
-        self.scaled[asset] = price
+        self.newest[asset], self.scaled[asset] = told, price
+        return "taken"
 
     def standing(self, asset: str, now_ms: int, stale_after_ms: int) -> PriceStanding:
         """How far the price of an asset can be relied on now."""

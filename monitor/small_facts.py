@@ -18,6 +18,7 @@ class SmallFacts(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider]
     doubted_providers: dict[str, int]
     levels: Levels
+    marks_forgotten: int
 
 
 def small_facts(state: State) -> SmallFacts:
@@ -28,6 +29,7 @@ def small_facts(state: State) -> SmallFacts:
         providers=state.providers,
         doubted_providers=state.doubted_providers,
         levels=state.levels,
+        marks_forgotten=state.marks.forgotten,
     )
 
 
@@ -37,5 +39,5 @@ def restore_small_facts(state: State, facts: SmallFacts) -> None:
     for asset, price in facts.prices.items():
         marks.set_price(asset, price.text, price.source, price.at_ms)
         state.held.exposure.revalue(asset, marks.value)
-    marks.prices.jumped = facts.jumped
+    marks.prices.jumped, marks.forgotten = facts.jumped, facts.marks_forgotten
     state.providers, state.doubted_providers, state.levels = facts.providers, facts.doubted_providers, facts.levels

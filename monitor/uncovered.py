@@ -5,7 +5,7 @@ Grouped by all that decides whether a layer may carry them: groups that it may n
 
 from collections.abc import Callable, Iterator
 from heapq import merge
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monitor.contracts.base import Cause, Owner
 
@@ -66,3 +66,11 @@ class Uncovered:
     def in_order(self) -> list[str]:
         """All of them, the longest uncovered first."""
         return list(self.oldest_first(lambda _: True))
+
+
+def leave(members_of: dict[Any, dict[str, None]], group: Any, mark_id: str) -> None:
+    """A mark is of a group no longer; a group without marks goes."""
+    members = members_of[group]
+    del members[mark_id]
+    if not members:
+        del members_of[group]

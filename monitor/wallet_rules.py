@@ -11,6 +11,7 @@ from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.doubts import Doubt
 from monitor.findings import Finding, Subject
+from monitor.outflows import loss_of
 from monitor.state import State
 from monitor.wallets import TROUBLES_KEPT, Trouble, Wallet
 from monitor.withdrawals import Known, destination
@@ -52,8 +53,9 @@ class WalletRules:
         return self.state.wallets.of(wallet_id, self.state.policy.limits.wallets)
 
     def _tell(self, rule: str, detail: str, at_ms: int, wallet_id: str, loss: Subject | None = None) -> None:
+        """Tell of a wallet; `loss` has left it."""
         if self.decisions.on(rule):
-            self.decisions.finding(Finding(rule, detail, at_ms, (f"wallet:{wallet_id}",), None, loss))
+            self.decisions.finding(Finding(rule, detail, at_ms, (f"wallet:{wallet_id}",), None, loss), left=loss is not None)
 
     def _trouble(self, wallet_id: str, wallet: Wallet, action: WalletAction, at_ms: int) -> None:
         troubles = (*wallet.troubles, Trouble(at_ms, wallet.sends))[-TROUBLES_KEPT:]
@@ -111,7 +113,7 @@ class WalletRules:
         if changed is None or self.state.withdrawals.paid_by(event.tx_id, destination(event.address, event.tag)):
             return
         loss = Subject(
-            f"outflow:{event.tx_id} {event.event_id}", None, None, event.owner, event.asset, amount_minor, event.provider_id,
+            loss_of(event), None, None, event.owner, event.asset, amount_minor, event.provider_id,
         )  # fmt: skip
         detail = f"{event.amount} {event.asset} left in transaction {event.tx_id}: {changed}"
         self._tell("large_after_authority_change", detail, event.occurred_at_ms, event.wallet_id, loss)

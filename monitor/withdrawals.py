@@ -64,6 +64,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     approved_amount: str | None = None
     seen_tx_id: str | None = None
     internal: bool = False
+    outputs: tuple[str, ...] = ()
 
 
 def known_from(event: Withdrawal, amount_minor: int, observation: int) -> Known:

@@ -17,6 +17,7 @@ from monitor.contracts.journal import HoldingEntry, OutflowEntry, PostingEntry, 
 from monitor.contracts.outputs import Mark
 from monitor.losses import Basis, Loss, OtherIncident, pooled_since, way_of
 from monitor.money import Price, parse_amount, parse_price
+from monitor.outflows import loss_of
 from monitor.policy import Asset
 from monitor.pools import Held
 from monitor.price_rules import PriceRule, prices_by
@@ -161,7 +162,9 @@ class _Events:
 
     def _outflow(self, offset: int, entry: bytes) -> None:
         found = _outflow(entry)
-        outflow, own = found.event, f"outflow:{found.event.tx_id} {found.event.event_id}"
+        outflow, own = found.event, loss_of(found.event)
+        if own not in self._newest or self._newest[own].asset != outflow.asset:
+            own = f"{own}:{outflow.asset}"  # told with another asset than that loss
         if outflow.withdrawal_id in self._of_withdrawal and outflow.withdrawal_id is not None:
             self._withdrawal(outflow.withdrawal_id, outflow.asset, outflow.tx_id, _seen_leaving(offset, entry, found), own)
         mark = self._newest.get(own)

@@ -24,7 +24,7 @@ from monitor.version import ENGINE_VERSION
 from streams.control import ControlReader
 from streams.fold_failures import FoldFailures
 from streams.head_signer import HeadSigner
-from streams.health import Condition, Health, tell_sources
+from streams.health import Condition, Health, tell_sources, tell_tables
 from streams.kafka import CORE_GROUP, Kafka
 from streams.metrics import Metrics
 from streams.openings import RETRIABLE
@@ -142,6 +142,7 @@ class CoreWorker:
         self._stop_ticking()
         self._metrics.core_owner(owner=False)
         tell_sources(self._health, {})
+        tell_tables(self._health, {})
         if self._ownership.rebalancing:
             await self._fetch()  # the state is kept: the journal usually comes back
             return
@@ -301,6 +302,7 @@ class CoreWorker:
         gauges = engine.gauges()
         self._metrics.core_gauges(gauges)
         tell_sources(self._health, gauges.sources)
+        tell_tables(self._health, gauges.tables)
         self._metrics.journal_lag(max(0, (self._consumer.highwater(self._journal) or 0) - engine.next_offset))
         if engine.next_offset > self._term_offset and engine.term != self._term:
             log.warning("another worker wrote a term after ours: writing a new one", term=engine.term)
@@ -329,6 +331,7 @@ class CoreWorker:
             self._stop_ticking()
             self._metrics.core_owner(owner=False)
             tell_sources(self._health, {})
+            tell_tables(self._health, {})
             self._consumer.pause(self._journal)
             return
         if following == "quarantine":
@@ -371,6 +374,7 @@ class CoreWorker:
         self._clean.set()
         self._metrics.core_owner(owner=False)
         tell_sources(self._health, {})
+        tell_tables(self._health, {})
         if following is not None:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

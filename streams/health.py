@@ -6,7 +6,7 @@ Decides nothing and knows no service: services set and clear their conditions; `
 import enum
 from collections.abc import Mapping, Sequence
 
-from monitor.gauges import SourceUse
+from monitor.gauges import SourceUse, TableUse
 
 NAMED_MAX = 5
 """Sources named in one sentence."""
@@ -26,10 +26,13 @@ class Condition(enum.StrEnum):
     PRODUCE_FAILED = "produce_failed"
     JOURNAL_REPLACED = "journal_replaced"
     SOURCE_STOPPED = "source_stopped"
+    KEPT_OVER_LIMIT = "kept_over_limit"
     SNAPSHOT_STORE = "snapshot_store"
     SNAPSHOT_REFUSED = "snapshot_refused"
 
 
+KEPT = ("incident", "mark")
+"""Tables of which nothing goes that stands, whatever their limits."""
 CRASHES = frozenset({Condition.INTAKE_CRASHED, Condition.CORE_CRASHED})
 """Conditions that only a restart mends: the process is not alive in the sense of /healthz."""
 
@@ -78,6 +81,22 @@ def tell_sources(health: Health, sources: Mapping[str, SourceUse]) -> None:
         health.set(Condition.SOURCE_STOPPED, " ".join(said))
     else:
         health.clear(Condition.SOURCE_STOPPED)
+
+
+def tell_tables(health: Health, tables: Mapping[str, TableUse]) -> None:
+    """Set or clear KEPT_OVER_LIMIT by what the core must keep beyond its limits; no tables where this worker doesn't own the core."""
+    over = [
+        f"{table.used:,} {name}s (policy.limits.{name}s is {table.limit:,})"
+        for name in KEPT
+        if (table := tables.get(name)) and table.used > table.limit
+    ]
+    if over:
+        sentence = (
+            f"More stands than the limits are made for, and is kept all the same: {' and '.join(over)}. Decide about them, or raise the limits."
+        )
+        health.set(Condition.KEPT_OVER_LIMIT, sentence)
+    else:
+        health.clear(Condition.KEPT_OVER_LIMIT)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from streams.words import exact_moment, grouped, moment, number, spaced
 NEWEST_AUDITS = 50_000
 NEWEST_DECISIONS = 5_000
 """Of each partition: more than comes while a decision waits."""
-OF_MARKS = frozenset(("confirm", "clear", "release", "change_cause", "change_owner", "recovered", "compensated", "reopen"))
+OF_MARKS = frozenset(("confirm", "clear", "release", "change_cause", "change_owner", "recovered", "compensated", "revise", "move", "reopen"))
 """Commands that change marks: their value may need a second person."""
 _minutes = re.compile(r" waits (\d+) min for a second person")
 

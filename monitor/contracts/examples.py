@@ -44,7 +44,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "outflows": _example(
         {"tx_id": _TX_ID, "wallet_id": "hot-btc-1", "asset": "BTC", "network": "bitcoin", "amount": "0.25", "address": _BITCOIN_ADDRESS},
-        {"tag": "104582", "withdrawal_id": "wd-1001", "provider_id": "custodian-1", "owner": "customer", "internal": False},
+        {"output_index": 0, "tag": "104582", "withdrawal_id": "wd-1001", "provider_id": "custodian-1", "owner": "customer", "internal": False},
     ),
     "account-events": _example(
         {"account_id": "acct-1", "action": "device_added"},

@@ -12,7 +12,7 @@ from monitor.contracts.base import Amount, Event, Id, Text
 
 Command = Literal[
     "acknowledge", "assign", "note", "confirm", "clear", "release", "change_cause", "change_owner",
-    "recovered", "compensated", "set_clock", "snooze", "close", "reopen", "change_policy",
+    "recovered", "compensated", "revise", "move", "set_clock", "snooze", "close", "reopen", "change_policy",
 ]  # fmt: skip
 AnyTimeMs = Annotated[
     int,
@@ -55,11 +55,11 @@ class Feedback(Event, frozen=True, kw_only=True, gc=False):
     approves: Annotated[
         Id | None, Meta(description="The event_id of another's decision that waits for a second person and says the same: this one approves it.")
     ] = None
-    amount: Annotated[Amount | None, Meta(description="For recovered: how much, in units of the mark's asset.")] = None
+    amount: Annotated[Amount | None, Meta(description="For recovered: how much, for revise: the whole loss; in units of the mark's asset.")] = None
     argument: Annotated[
         Text | None,
         Meta(
-            description="For assign the person, for set_clock the clock's name, for change_cause the cause, for change_owner the owner, for close the outcome, "
+            description="For assign the person, for set_clock the clock's name, for change_cause the cause, for change_owner the owner, for move the incident that the mark belongs to, or new, for close the outcome, "
             'for snooze the value that is snoozed, as "network:203.0.113".'
         ),
     ] = None

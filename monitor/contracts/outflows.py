@@ -15,6 +15,10 @@ class Outflow(Event, frozen=True, kw_only=True, gc=False):
     asset: AssetId
     network: Id
     amount: Amount
+    output_index: Annotated[
+        Annotated[int, Meta(ge=0, le=2**63 - 1)] | None,
+        Meta(description="Which output of the transaction it is. With it, two watchers that tell of one output tell of one loss."),
+    ] = None
     address: Id
     tag: Id | None = None
     withdrawal_id: Annotated[Id | None, Meta(description="The withdrawal it claims to serve, if any.")] = None

@@ -95,7 +95,9 @@ class Mark(Output, frozen=True, kw_only=True, gc=False):
     version: Annotated[int, Meta(ge=1)]
     state: Annotated[
         MarkStage,
-        Meta(description="cleared: it was no loss. A compensated mark that is found to be larger is suspected again for the rest."),
+        Meta(
+            description="cleared: it was no loss. A mark that is found to be larger than people said is suspected again; what is compensated stays so."
+        ),
     ]
     withdrawal_id: Id | None
     account_id: Id | None
@@ -250,7 +252,7 @@ class Happened(msgspec.Struct, frozen=True, gc=False):
     at_ms: TimeMs
     what: Literal[
         "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
-        "closure_proposed", "closure_withdrawn", "closed", "contradicted",
+        "closure_proposed", "closure_withdrawn", "closed", "contradicted", "mark_moved",
     ]  # fmt: skip
     detail: str
     actor: Annotated[Id | None, Meta(description="Who decided it; none where the monitor did.")] = None
@@ -297,14 +299,14 @@ class Incident(Output, frozen=True, kw_only=True, gc=False):
 class Alert(Output, frozen=True, kw_only=True, gc=False):
     """A human is to be woken (page) or told (notice).
 
-    One page per incident and escalation; one alert per missed time of its clock sheet, per fact that contradicts a loss that people confirmed, and
-    per level of coverage that is crossed (with the incident whose mark crossed it, if one did).
+    One page per incident and escalation; one alert per missed time of its clock sheet, per fact that contradicts a loss that people confirmed, per
+    merge by which less is covered, and per level of coverage that is crossed (with the incident whose mark crossed it, if one did).
     """
 
     alert_id: Id
     incident_id: Id | None
     kind: Literal["page", "notice"]
-    why: Literal["opened", "escalated", "reopened", "clock_missed", "contradicted", "level_crossed"]
+    why: Literal["opened", "escalated", "reopened", "clock_missed", "contradicted", "less_covered", "level_crossed"]
     severity: Severity
     title: str
     summary: str
@@ -314,7 +316,7 @@ class Alert(Output, frozen=True, kw_only=True, gc=False):
 AuditKind = Literal[
     "term", "tick-refused", "source-opened", "gap", "hole", "replaced", "source-accepted", "blind", "sighted", "silent",
     "repeat-conflict", "quarantined", "refused", "rejected", "evicted", "over-budget", "decided", "awaits-second", "expired", "void", "policy-proposed",
-    "policy-changed", "head", "price-jumped", "contradicted",
+    "policy-changed", "head", "price-jumped", "contradicted", "less-covered",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ for a cause of every change: of a mark, of a verdict, of an incident's state. Wh
 """
 
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from tests.simulation.decision_rules import (
@@ -21,13 +22,12 @@ from tests.simulation.decision_rules import (
     RANK,
     Person,
     Sight,
-    Told,
     Waiting,
     content,
     is_about,
-    is_settled,
 )  # fmt: skip
 from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
+from tests.simulation.notice_auditor import NoticeAuditor, Told
 from tests.simulation.power_auditor import PowerAuditor
 
 __all__ = ["DecisionAuditor", "Person", "Told"]
@@ -54,10 +54,11 @@ class DecisionAuditor:
         self.new: set[str] = set()
         self.unseen: set[str] = set()
         self.set_by_people: set[str] = set()
+        self.known_amounts: dict[str, Fraction] = {}
         self.snoozed: dict[str, int] = {}
-        self.ended: dict[str, str] = {}
         self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
+        self.notices = NoticeAuditor(self.marks, self.of_withdrawal, self.incidents, self.verdicts, self.told)
 
     # ---- what is known of a subject
 
@@ -98,8 +99,13 @@ class DecisionAuditor:
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
         sheet = self.incidents.get(told.value.get("subject_id", ""), {}).get("clock", {})
+        costs: Counter[str] = Counter()
         for record in changed:
+            known = self.marks.get(record["mark_id"])
+            if known is not None and known["incident_id"] != record["incident_id"] and known["incident_id"] in merged:
+                costs[known["incident_id"]] += number(record["uncovered_base_amount"] or 0) - number(known["uncovered_base_amount"] or 0)  # type: ignore[assignment]
             self.mark(record, told, outcome, merged)
+        self.notices.merges(merged, costs, records)
         held = []
         for record in records:
             if record["topic"] == "verdicts" and "verdict" in record:
@@ -115,7 +121,7 @@ class DecisionAuditor:
             assert ended or any(mark["state"] != "cleared" for mark in of_it), "held, and nothing is marked"
         for name in merged:
             assert not [each for each, mark in self.marks.items() if mark["incident_id"] == name], "a mark was left behind by a merge"
-        self.contradictions(told, records)
+        self.notices.contradictions(told, records)
         for name in self.pending:
             since = self.incidents[name]["handled_version"]
             closes = [each for each in self.waiting.values() if each.said[:3] == ("incident", name, "close")]
@@ -138,32 +144,6 @@ class DecisionAuditor:
     def may(self, actor: str, command: str) -> bool:
         """Whether somebody may decide it, by the policy that decides."""
         return actor in self.people and command in self.people[actor].commands
-
-    def contradictions(self, told: Told, records: list[Record]) -> None:
-        """A withdrawal that failed or was cancelled before it left: what is only suspected is no loss, of what people said they are told once."""
-        said = [record["subject_id"] for record in records if record["what" if "what" in record else "topic"] == "contradicted"]
-        alerts = [record for record in records if record["topic"] == "alerts" and record["why"] == "contradicted"]
-        assert [alert["kind"] for alert in alerts] == ["notice"] * len(said)
-        for alert, name in zip(alerts, said, strict=True):
-            assert alert["incident_id"] == self.marks[name]["incident_id"]
-            assert alert["summary"].startswith(f"Mark {name} is ")
-            assert "contradicted" in [line["what"] for line in self.incidents[alert["incident_id"]]["timeline"]]
-        if told.topic != "withdrawals" or not told.fresh:
-            assert not said
-            return
-        name, status = told.value["withdrawal_id"], told.value["status"]
-        before = self.ended.get(name, "")
-        if status != "requested" and before != "cancelled":
-            self.ended[name] = status
-        verdict = self.verdicts.get(name, {"verdict": "CLEAR"})
-        if status not in ENDED or verdict["verdict"] != "HOLD":  # of what isn't held nothing published says whether it left
-            assert status in ENDED or not said
-            return
-        its = [self.marks[each] for each in sorted(self.of_withdrawal.get(name, ())) if each.startswith("withdrawal:")]
-        certain = [mark["mark_id"] for mark in its if mark["state"] not in ("suspected", "cleared") or is_settled(mark)]
-        assert said == ([] if verdict["too_late"] or before in ENDED else certain)
-        assert verdict["too_late"] or not [mark for mark in its if mark["state"] == "suspected" and not is_settled(mark)], "it never left"
-        self.told["contradicted"] += len(said)
 
     def outcome(self, told: Told, records: list[Record], now_ms: int) -> Record | None:
         """The one outcome of a decision; expiries are noted as they are told."""
@@ -267,7 +247,9 @@ class DecisionAuditor:
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:
         """Whether a mark is changed by the decision, and not by what it freed."""
         known = before.get(mark["mark_id"])
-        if known is None or all(mark[fact] == known[fact] for fact in ("state", "owner", "cause", "recovered_amount", "compensated_amount")):
+        if known is None or all(
+            mark[fact] == known[fact] for fact in ("state", "owner", "cause", "amount", "incident_id", "recovered_amount", "compensated_amount")
+        ):
             return False
         return any(each["mark_id"] == mark["mark_id"] for each in self.about(value, before))
 
@@ -284,6 +266,14 @@ class DecisionAuditor:
             assert mark["state"] not in LEFT_BY.get(command, ()), "a decision left something out"
             if command == "recovered":
                 assert number(mark["recovered_amount"]) - number(known["recovered_amount"]) == number(value["amount"])
+            elif command == "revise":
+                assert number(mark["amount"]) == number(value["amount"])
+                self.known_amounts.setdefault(mark["mark_id"], number(known["amount"]))
+            elif command == "move":
+                assert mark["incident_id"] != known["incident_id"]
+                assert value["argument"] in ("new", mark["incident_id"])
+                assert (value["argument"] == "new") == (self.incidents[mark["incident_id"]]["version"] == 1), "moved to another than was said"
+                self.notices.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
             elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
                 assert mark[command.removeprefix("change_")] == value["argument"]
                 if known["owner"] != mark["owner"] or known["cause"] != mark["cause"]:
@@ -298,11 +288,12 @@ class DecisionAuditor:
         assert mark["version"] == (1 if known is None else known["version"] + 1), "a version is missing"
         changed = set() if known is None else {fact for fact in FACTS if mark[fact] != known[fact]}
         stages = (None if known is None else known["state"], mark["state"])
-        if "incident_id" in changed and known is not None:
-            assert known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
-            changed.discard("incident_id")
         value = told.value
         decided = outcome is not None and outcome["what"] == "decided"
+        if "incident_id" in changed and known is not None:
+            by_people = decided and value["command"] == "move" and is_about(value, known)
+            assert by_people or known["incident_id"] in merged or stages[0] == "cleared", "moved without a merge"
+            changed.discard("incident_id")
         if known is not None and decided and value["command"] in BY_DECISION and is_about(value, known):
             facts, allowed = BY_DECISION[value["command"]]
             assert changed <= facts, f"{value['command']} changed {changed}"
@@ -312,10 +303,18 @@ class DecisionAuditor:
             assert told.fresh or told.topic != "feedback"
             assert not (changed and told.topic == "feedback"), "a decision changed a mark that it isn't about"
             assert changed <= {"owner", "cause", "amount"}, f"a finding changed {changed}"
-            assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
+            if "amount" in changed and stages[0] != "cleared":
+                assert known is not None
+                assert number(mark["amount"]) > max(number(known["amount"]), self.known_amounts.pop(name, Fraction(0))), "a finding changed it back"
+                assert stages[1] == "suspected", "nobody confirmed so much"
+                self.told[f"{stages[0]} and grown"] += 1
+            else:
+                assert stages[0] == stages[1] or stages in BY_FINDING, f"a finding made {stages}"
             if told.topic == "feedback" and stages[0] != stages[1]:
                 assert decided and value["command"] == "confirm" and stages[1] == "suspected", "no decision made it"
             assert name not in self.set_by_people or not changed & {"owner", "cause"}, "a finding overrode a person"
+        if stages[0] == "cleared" != stages[1]:
+            self.known_amounts.pop(name, None)
         self.marks[name] = mark
         if mark["withdrawal_id"] is not None:
             self.of_withdrawal.setdefault(mark["withdrawal_id"], set()).add(name)
@@ -350,7 +349,8 @@ class DecisionAuditor:
         assert (incident["closed_at_ms"] is not None) == (stage == "closed")
         assert (incident["merged_into"] is not None) == (stage == "merged")
         if known is None:
-            assert stage in ("new", "merged") or name in merged.values()
+            by_people = outcome is not None and (outcome["what"], told.value["command"], told.value.get("argument")) == ("decided", "move", "new")
+            assert stage in ("new", "merged") or name in merged.values() or by_people
             return
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
@@ -380,7 +380,7 @@ class DecisionAuditor:
             else:
                 by_whom = {
                     "assigned": ("decided assign",), "clock_set": ("decided set_clock",), "contradicted": ("withdrawals",),
-                    "closure_withdrawn": ("tick", "term", "feedback", "refused close"),
+                    "closure_withdrawn": ("tick", "term", "feedback", "refused close"), "mark_moved": ("feedback",),
                 }  # fmt: skip
                 assert (" ".join(command) if command else told.topic) in by_whom[last], f"no longer to be closed by {command} {told.topic}"
                 self.told[f"{last}: stays open"] += 1

@@ -24,9 +24,11 @@ BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
         {"recovered_amount"}, {("confirmed", "partly_recovered"), ("partly_recovered", "partly_recovered"), ("compensated", "compensated")},
     ),
     "compensated": ({"compensated_amount"}, {("confirmed", "compensated"), ("partly_recovered", "compensated")}),
+    "revise": ({"amount"}, {("compensated", "confirmed"), *((stage, "compensated") for stage in STANDING)}),
+    "move": ({"incident_id"}, set()),
 }  # fmt: skip
 """What a decision may change in the marks that it is about: facts, and stages."""
-BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("compensated", "suspected"), ("suspected", "cleared")}
+BY_FINDING = {(None, "suspected"), ("cleared", "suspected"), ("suspected", "cleared")}
 FINDING = ("withdrawals", "outflows", "progress", "tick", "feedback")
 """Entries that can make or refute a finding."""
 LEFT_BY = {
@@ -38,15 +40,6 @@ OF_MARKS = ("confirm", "clear", "release", "change_cause", "change_owner", "comp
 SEEN = (*FACTS, "state", "open_amount", "base_amount", "price")
 """What a person sees of a mark; what carries it is none of it."""
 AHEAD_MS = 60_000
-
-
-class Told(NamedTuple):
-    """An entry: its topic, what it says, whether it is a record of its own (not one that is read again), and whose key signed it."""
-
-    topic: str
-    value: dict[str, Any]
-    fresh: bool = True
-    signer: str | None = None
 
 
 class Person(NamedTuple):

@@ -6,6 +6,7 @@ Draws entries and tells the auditors what they must know beforehand. What a pers
 import base64
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -16,9 +17,10 @@ from monitor import entries
 from monitor.contracts.feedback import Command
 from monitor.policy import LEAD, Actor, FourEyes, Policy, Role
 from monitor.version import ENGINE_VERSION
-from tests.simulation.decision_auditor import DecisionAuditor, Person, Told
+from tests.simulation.decision_auditor import DecisionAuditor, Person
 from tests.simulation.journals import ASSETS, START_MS, policy
 from tests.simulation.mark_auditor import STANDING, Auditor, Record
+from tests.simulation.notice_auditor import Told
 from tests.simulation.power_auditor import PROPOSALS_MAX
 from tests.simulation.test_auditor import STALE_MS, World, layers
 
@@ -29,7 +31,11 @@ KEYS["twin"] = KEYS["lea"]
 """Lea under another name, whom terms try to bring in."""
 PUBLIC = {name: base64.b64encode(key.public_key().public_bytes_raw()).decode() for name, key in KEYS.items()}
 ANALYST = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
-COMMANDS = {"analyst": ANALYST, "lead": (*ANALYST, "release", "recovered", "compensated", "close", "reopen"), "administrator": ("change_policy",)}
+COMMANDS = {
+    "analyst": ANALYST,
+    "lead": (*ANALYST, "release", "recovered", "compensated", "revise", "move", "close", "reopen"),
+    "administrator": ("change_policy",),
+}
 ROLES = {
     "ana": ("analyst",), "ben": ("analyst",), "lea": ("lead",), "leo": ("lead",), "eve": ("administrator", "lead"), "adam": ("administrator",),
     "robot": ("lead", "administrator"),
@@ -43,7 +49,7 @@ TWO_FOR: tuple[tuple[Command, ...], ...] = (
 OUTCOMES = ("confirmed_unauthorized", "confirmed_system_failure", "customers_own_act", "test")
 SNOOZED = ("sent_again", "step_missing", "steps_out_of_order", "repeated_request", "never_requested", "redirect")
 DRAWN: dict[str, int] = {
-    "confirm": 8, "clear": 5, "release": 6, "change_cause": 4, "change_owner": 3, "recovered": 5, "compensated": 5, "reopen": 3, "acknowledge": 3,
+    "confirm": 8, "clear": 5, "release": 6, "change_cause": 4, "change_owner": 3, "recovered": 5, "compensated": 5, "revise": 4, "move": 3, "reopen": 3, "acknowledge": 3,
     "assign": 2, "note": 1, "set_clock": 1, "close": 5, "snooze": 2,
 }  # fmt: skip
 
@@ -247,6 +253,8 @@ class PeopleWorld(World):
             return value | {"subject": "rule", "subject_id": rng.choice(SNOOZED)}
         if command == "release" and rng.random() < 0.9:
             subject = "withdrawal"
+        elif command in ("move", "revise") and rng.random() < 0.9:
+            subject = "mark"
         value |= {"subject": subject, "subject_id": self.name(subject, command)}
         if command == "recovered":
             mark = people.marks.get(value["subject_id"])
@@ -255,7 +263,16 @@ class PeopleWorld(World):
                 value["amount"] = mark["open_amount"]
             if value["amount"] == "0" or not value["amount"].strip("0."):
                 value["amount"] = "1"
+        elif command == "revise":
+            mark = people.marks.get(value["subject_id"])
+            value["amount"] = self.amount(mark["asset"] if mark else "BTC")
+            if mark is not None and rng.random() < 0.7:
+                decimals = ASSETS[mark["asset"]]
+                part = rng.choice((Fraction(1, 2), Fraction(2), Fraction(1), Fraction(9, 10)))
+                minor = int(Fraction(mark["amount"]) * part * 10**decimals)
+                value["amount"] = f"{minor // 10**decimals}.{minor % 10**decimals:0{decimals}d}" if decimals else str(minor)
         value["argument"] = {
+            "move": rng.choice(("new", *list(people.incidents)[-6:])),
             "change_cause": rng.choice(("unauthorized_access", "system_failure", "undecided", "weather")),
             "change_owner": rng.choice(("customer", "exchange", "nobody")), "assign": rng.choice(NAMES), "close": rng.choice(OUTCOMES),
             "set_clock": rng.choice(("halted", "police_told")),
@@ -271,7 +288,7 @@ class PeopleWorld(World):
         tables: dict[str, dict[str, Record]] = {"withdrawal": people.verdicts, "mark": people.marks, "incident": people.incidents}
         wanted: dict[str, tuple[str, ...]] = {
             "confirm": ("suspected",), "clear": ("suspected", "confirmed"), "recovered": ("confirmed", "partly_recovered", "compensated"),
-            "compensated": ("confirmed", "partly_recovered"), "reopen": ("confirmed", "cleared", "closed"), "release": ("HOLD",),
+            "compensated": ("confirmed", "partly_recovered"), "revise": (*STANDING, "compensated"), "move": (*STANDING, "compensated"), "reopen": ("confirmed", "cleared", "closed"), "release": ("HOLD",),
             "acknowledge": ("new",), "close": ("new", "acknowledged", "investigating", "pending_closure"), "change_cause": STANDING,
         }  # fmt: skip
         found = list(tables[subject].items())[-60:]

@@ -66,12 +66,12 @@ class Auditor:
     def price(self, asset: str, text: str, at_ms: int) -> None:
         """A price came."""
         known, doubted = self.prices.get(asset), self.doubted.get(asset)
-        if known is not None and at_ms < (doubted or known)[1]:
+        if known is not None and at_ms < known[1]:
             return
         if known is None or near(known[0], text) or (doubted is not None and at_ms > doubted[1] and near(doubted[0], text)):
             self.prices[asset] = text, at_ms
             self.doubted.pop(asset, None)
-        else:
+        elif doubted is None or at_ms >= doubted[1]:
             self.doubted[asset] = text, at_ms
 
     def book(self, mark: Record, sign: int) -> None:

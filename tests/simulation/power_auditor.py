@@ -52,15 +52,19 @@ class PowerAuditor:
         assert value["command"] not in self.two_for, "it needs two"
         stakes = {mark["mark_id"]: self.stake(mark, value, now_ms) for mark in changed}
         together = Fraction(sum(self.alone[value["actor"], incident] for incident in {marks[name]["incident_id"] for name in stakes}))
+        left = {mark["mark_id"]: mark["incident_id"] for mark in changed}
         for name, stake in stakes.items():
             assert stake is not None, "what has no price that can be relied on needs two"
             together += stake
-            self.alone[value["actor"], marks[name]["incident_id"]] += stake  # type: ignore[assignment]  # a fraction
+            for incident in {left[name], marks[name]["incident_id"]}:  # what was moved counts in both
+                self.alone[value["actor"], incident] += stake  # type: ignore[assignment]  # a fraction
         assert not stakes or together <= self.above, "so much needs two, at once or in slices"
 
     def stake(self, mark: Record, value: dict[str, Any], now_ms: int) -> Fraction | None:
         """The whole value of a loss; None where no price can be relied on."""
         amount, asset = number(value["amount"] if value["command"] == "recovered" else mark["amount"]), mark["asset"]
+        if value["command"] == "revise":  # it is about whichever is more
+            amount = max(amount, number(value["amount"]))
         text, at_ms = self.ledger.prices.get(asset, (None, 0))
         fresh = None if asset in self.ledger.doubted or now_ms - at_ms > self.ledger.stale_ms else text
         price = "1" if asset == BASE else mark["price"] or fresh

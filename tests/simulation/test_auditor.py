@@ -89,8 +89,9 @@ class World:
         if newest is not None and self.rng.random() < 0.8:  # most prices are near the one before
             whole, millionths = divmod(round(Fraction(newest[0]) * self.rng.randrange(81, 120) * 10_000), 10**6)
             text = f"{whole}.{millionths:06d}" if whole or millionths else text
-        self.auditor.price(asset, text, self.at_ms)
-        return self.event("prices", asset=asset, price=text, price_source="test")
+        off_ms = self.rng.choice((0, 0, 0, 0, self.rng.randrange(-3_000, 0), self.rng.randrange(600_000)))  # late, or by a clock that is ahead
+        self.auditor.price(asset, text, self.at_ms + min(off_ms, 0))
+        return self.event("prices", asset=asset, price=text, price_source="test", occurred_at_ms=self.at_ms + off_ms)
 
     def reserve(self) -> bytes:
         """A layer is funded or drawn down; where the auditor knows that it must be refused, it books nothing."""

@@ -28,6 +28,7 @@ class Box:
         self.ordinal, self.first_ms, self.last_ms, self.marks = ordinal, at_ms, at_ms, 0
         self.keys: set[str] = set()
         self.findings: set[int] = set()
+        self.is_critical = False
 
 
 class Naive:
@@ -40,18 +41,22 @@ class Naive:
         self.used: list[str] = []
         self.opened = 0
 
-    def put(self, number: int, keys: tuple[str, ...], at_ms: int) -> Box:
+    def put(self, number: int, keys: tuple[str, ...], at_ms: int, rule: str) -> Box:
         found = [box for box in self.boxes if box.keys & set(keys) and box.first_ms - WINDOW_MS <= at_ms <= box.last_ms + WINDOW_MS]
         found.sort(key=lambda box: (-box.marks, box.ordinal))
         if not found:
             found = [Box(self.opened, at_ms)]
             self.boxes += found
             self.opened += 1
-        box = found[0]
+        box, kept = found[0], set()
+        box.is_critical |= rule != "sent_again"
         for other in found[1:]:
             box.keys |= other.keys
             box.findings |= other.findings
             box.marks += other.marks
+            box.is_critical |= other.is_critical
+            if other.marks:
+                kept.add(other.ordinal)  # until its marks are moved
             box.first_ms, box.last_ms = min(box.first_ms, other.first_ms), max(box.last_ms, other.last_ms)
             self.boxes.remove(other)
             self.ended.append(other.ordinal)
@@ -59,25 +64,24 @@ class Naive:
         box.keys |= set(keys)
         box.findings.add(number)
         self.used = [key for key in self.used if key not in keys] + list(keys)
-        self._evict(box)
+        self._evict(box, kept)
         return box
 
-    def _evict(self, keep: Box) -> None:
+    def _evict(self, keep: Box, kept: set[int]) -> None:
         over = len(self.used) - self.limits.incident_keys
         if over > 0:
-            gone = over + self.limits.incident_keys // 16
+            first = over + self.limits.incident_keys // 16
             for box in self.boxes:
-                box.keys -= set(self.used[:gone])
-            del self.used[:gone]
+                box.keys -= set(self.used[:first])
+            del self.used[:first]
         over = len(self.boxes) + len(self.ended) - self.limits.incidents
         if over > 0:
             number = over + self.limits.incidents // 16
-            self.ended.sort()
-            ended, rest = min(number, len(self.ended)), max(0, number - len(self.ended))
-            del self.ended[:ended]
-            for box in sorted(self.boxes, key=lambda box: (box.marks > 0, box.ordinal))[:rest]:
-                if box is not keep:
-                    self.boxes.remove(box)
+            gone = sorted(set(self.ended) - kept)[:number]
+            self.ended = [ordinal for ordinal in self.ended if ordinal not in gone]
+            idle = [box for box in self.boxes if box.marks == 0 and box is not keep]
+            for box in sorted(idle, key=lambda box: (box.is_critical, box.ordinal))[: number - len(gone)]:
+                self.boxes.remove(box)
             held = set().union(*(box.keys for box in self.boxes))
             self.used = [key for key in self.used if key in held]
 
@@ -118,7 +122,7 @@ class Run:
         new = Incidents(policy())
         new.restore(states, old.dirty, old.counts)
         new.keys.restore(new.by_id, dict(old.keys.by_key), old.keys.evicted)
-        assert (new.keys.of, new.names, new.due_ms) == (old.keys.of, old.names, old.due_ms)
+        assert (new.keys.of, new.names, new.marked, new.due_ms, new.pages_wait) == (old.keys.of, old.names, old.marked, old.due_ms, old.pages_wait)
         self.incidents = new
 
     def live(self) -> list[IncidentState]:
@@ -131,7 +135,8 @@ class Run:
             assert all(key in incidents.keys.of[incident_id] for incident_id in ids)
         assert sum(map(len, incidents.keys.of.values())) == sum(map(len, incidents.keys.by_key.values()))
         assert incidents.names == sum(len(one.withdrawals) + len(one.accounts) for one in incidents.by_id.values())
-        assert len(incidents.by_id) <= limits.incidents + 1
+        assert incidents.marked == sum(one.marks > 0 for one in incidents.by_id.values())
+        assert len(incidents.by_id) <= limits.incidents + 1 or incidents.marked >= limits.incidents
         assert len(incidents.keys.by_key) <= limits.incident_keys and incidents.names <= limits.incident_names
 
 
@@ -145,7 +150,8 @@ def test_same_partition_as_the_naive_one(seed: int, limits: Limits) -> None:
         at_ms = START_MS + number * (5 * WINDOW_MS // STEPS) + rng.choice((0, 0, -WINDOW_MS // 3, -2 * WINDOW_MS))
         keys = tuple(sorted({f"{rng.choice(KINDS)}:{rng.randrange(names)}" for _ in range(rng.choice((1, 1, 1, 2, 3)))}))
         marked = rng.random() < 0.4
-        box, joined = naive.put(number, keys, at_ms), run.put(number, keys, at_ms, marked=marked, rule=rng.choice(RULES))
+        rule = rng.choice(RULES)
+        box, joined = naive.put(number, keys, at_ms, rule), run.put(number, keys, at_ms, marked=marked, rule=rule)
         box.marks += marked
         merges += len(joined.merged)
         assert run.findings[joined.incident.incident_id] == box.findings, f"seed {seed}, step {number}"

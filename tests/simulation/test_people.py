@@ -152,6 +152,8 @@ def test_people_cannot_break_it(first: int) -> None:
         "change_cause",
         "change_owner",
         "recovered",
+        "revise",
+        "move",
         "compensated",
         "reopen",
         "acknowledge",

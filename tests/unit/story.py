@@ -42,7 +42,7 @@ class Story:
         facts: dict[str, object] = {"event_id": f"e{self.numbers}", "occurred_at_ms": self.now_ms}
         facts |= USUAL.get(topic, {})
         for name, text in (word.split("=", 1) for word in words):
-            facts[name] = {"occurred_at_ms": int, "since_ms": int, "seen_version": int, "internal": bool}.get(name, str)(text)
+            facts[name] = {"occurred_at_ms": int, "since_ms": int, "seen_version": int, "internal": bool, "output_index": int}.get(name, str)(text)
         return self.feed(self.writer.event(topic, facts, self.now_ms))
 
 

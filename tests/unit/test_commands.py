@@ -20,7 +20,7 @@ def test_what_a_command_can_be_about() -> None:
     assert {command: list(about) for command, about in plans.items()} == {
         "acknowledge": incident, "assign": incident, "note": incident, "set_clock": incident, "close": incident, "reopen": losses, "confirm": losses,
         "clear": losses, "release": ["incident", "withdrawal"], "change_cause": losses, "change_owner": losses, "recovered": ["withdrawal", "mark"],
-        "compensated": losses, "snooze": ["rule"], "change_policy": ["policy"],
+        "compensated": losses, "revise": ["withdrawal", "mark"], "move": ["mark"], "snooze": ["rule"], "change_policy": ["policy"],
     }  # fmt: skip
 
 

@@ -202,20 +202,10 @@ def test_a_jump_after_a_jump_still_waits_and_the_same_moment_confirms_nothing() 
     assert (marks.prices.newest["BTC"].text, marks.prices.jumped["BTC"].text) == ("1000", "4000")
     story.tell(f"prices price=4000 occurred_at_ms={story.now_ms - 60_000}")  # older than the one that waits
     assert marks.price_standing("BTC", story.now_ms) == "jumped"
-    story.tell(f"prices price=1001 occurred_at_ms={story.now_ms - 1_500}")  # older than that one, newer than the one that counts
+    story.tell(f"prices price=3900 occurred_at_ms={story.now_ms - 1_500}")  # older than that one and as far off: it confirms nothing
     assert (marks.prices.newest["BTC"].text, marks.prices.jumped["BTC"].text) == ("1000", "4000")
     story.tell("prices price=3999")
     assert (marks.prices.newest["BTC"].text, marks.prices.jumped) == ("3999", {})
-
-
-def test_a_person_may_confirm_a_price() -> None:
-    story = funded("balances amount=2")
-    told(story, "prices price=2000", "withdrawals status=requested balance_before=0")
-    state, decisions = story.engine.state, story.engine.decisions
-    assert not state.marks.prices.confirm("ETH")
-    assert state.marks.prices.confirm("BTC")
-    decisions.priced("BTC")
-    assert (state.marks.total.marked_base_minor, state.held.exposure.hot_base_minor, state.marks.prices.jumped) == (2_000, 4_000, {})
 
 
 # --- levels ---

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.gauges import SourceUse
-from streams.health import Condition, Health, tell_sources
+from monitor.gauges import SourceUse, TableUse
+from streams.health import Condition, Health, tell_sources, tell_tables
 
 
 def started() -> Health:
@@ -52,4 +52,17 @@ def test_stopped_sources_are_told_and_forgotten() -> None:
     assert health.ready()
     tell_sources(health, {"withdrawals/0": SourceUse(1, 5, "replaced")})
     tell_sources(health, {})
+    assert health.ready()
+
+
+def test_what_is_kept_beyond_its_limit_is_told_and_forgotten() -> None:
+    health = started()
+    tell_tables(health, {"mark": TableUse(65, 64), "incident": TableUse(64, 64), "label": TableUse(70, 64)})
+    assert health.conditions()["kept_over_limit"] == (
+        "More stands than the limits are made for, and is kept all the same: 65 marks (policy.limits.marks is 64). Decide about them, or raise the limits."
+    )
+    tell_tables(health, {"mark": TableUse(64, 64), "incident": TableUse(64, 64)})
+    assert health.ready()
+    tell_tables(health, {"incident": TableUse(65, 64)})
+    tell_tables(health, {})
     assert health.ready()

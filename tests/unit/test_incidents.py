@@ -10,8 +10,8 @@ from monitor.contracts.outputs import Alert, Incident
 from monitor.engine import Engine
 from monitor.findings import Finding, Subject, ties
 from monitor.handling import Handling
-from monitor.incidents import ESCALATION_FACTOR
 from monitor.outbox import OutputRecord
+from monitor.paging import ESCALATION_FACTOR
 from monitor.policy import Budget, ClockTargets
 from monitor.snapshot_file import decode, encode
 from streams import summary

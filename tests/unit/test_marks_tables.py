@@ -5,24 +5,9 @@ import math
 import pytest
 
 from monitor.marks import Marks
+from monitor.policy import Limits
 from tests.simulation.journals import policy
 from tests.unit.test_marks import LAYERS, NOW_MS, done, held, made
-
-
-def test_over_the_limit_only_what_stands_no_longer_is_forgotten_the_oldest_first() -> None:
-    marks = made(money=1_000)
-    for number in range(10):
-        held(marks, 1_000_000, f"m{number}")
-    for number in (0, 1, 2):
-        marks.clear(f"m{number}")
-    marks.confirm("m3")
-    marks.compensate("m3")
-    assert marks.forget(8) == 2
-    assert set(marks.by_id) == {f"m{number}" for number in range(2, 10)}
-    assert marks.forget(1) == 2  # all of them that stand no longer
-    assert (len(marks.by_id), marks.stages["cleared"], marks.stages["compensated"], marks.of_incident("i")) == (6, 0, 0, sorted(marks.by_id))
-    assert marks.ledger.uses["money", "i"].used_minor == 60  # what was paid for m3 counts for the event no longer
-    assert marks.forget(1) == 0
 
 
 def test_at_the_limit_nothing_is_forgotten_and_over_it_some_at_once() -> None:
@@ -30,8 +15,8 @@ def test_at_the_limit_nothing_is_forgotten_and_over_it_some_at_once() -> None:
     for number in range(32):
         held(marks, 1_000_000, f"m{number}")
         marks.clear(f"m{number}")
-    assert marks.forget(32) == 0
-    assert marks.forget(31) == 2  # the one that is over, and a sixteenth of the limit, so that it is seldom looked for
+    assert marks.forget(Limits(marks=32)) == 0
+    assert marks.forget(Limits(marks=31)) == 2  # the one that is over, and a sixteenth of the limit, so that it is seldom looked for
 
 
 def test_only_what_a_loss_grows_by_drains() -> None:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from monitor.contracts.base import Cause
 from monitor.marks import Marks
-from monitor.policy import Layer
+from monitor.policy import Layer, Limits
 from tests.simulation.journals import policy
 from tests.unit.test_marks import NOW_MS, done, held, made, told
 
@@ -78,5 +78,23 @@ def test_a_withdrawal_has_all_its_marks_whatever_their_incidents() -> None:
     done(marks.hold(replace(lost, withdrawal_id="w", amount_minor=4_000_000), "unauthorized_access", "i", NOW_MS))
     assert list(marks.by_withdrawal) == ["w"]
     done(marks.clear("withdrawal:w"))
-    assert marks.forget(1) == 1
+    assert marks.forget(Limits(marks=1)) == 1
     assert marks.of_withdrawal("w") == marks.of_incident("i") == ["withdrawal:w:t2"]
+
+
+def test_what_is_freed_is_used_under_a_limit_that_was_lowered_below_what_is_held() -> None:
+    """Found by random play: a layer over its lowered limit was passed over, though allocating anew carries more."""
+
+    def claimed(limit: str) -> Layer:
+        return Layer("claimed", "JPY", kind="insurance", drawn="on_claim", limit_total="1000", limit_per_event=limit)
+
+    marks = Marks(policy(layers=(claimed("11"),)))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert told(held(marks, 300_000, "small")) == "suspected 300000 3 claimed:3"
+    assert told(held(marks, 2_200_000, "large")) == "suspected 2200000 22 claimed:8 uncovered:14"
+    assert marks.configure(policy(layers=(Layer("kind", "XEM", limit_per_event="0.8"), claimed("3")))) == []
+    assert marks.ledger.fund("kind", "XEM", 5_000_000) is None
+    assert marks.settle() == []  # allocated anew it would have as little
+    done(marks.clear("small"))
+    [change] = marks.settle()
+    assert told(change.after) == "suspected 2200000 22 kind:800000 claimed:3 uncovered:11"

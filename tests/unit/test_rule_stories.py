@@ -128,7 +128,7 @@ STORIES = {
         wallet-events action=authority_changed        | notice
         withdrawals status=requested amount=9 withdrawal_id=w1 | verdict CLEAR
         withdrawals status=requested amount=11        | mark suspected 11 BTC; page; verdict HOLD large_after_authority_change
-        withdrawals status=broadcast amount=11 tx_id=t | verdict HOLD late large_after_authority_change""",
+        withdrawals status=broadcast amount=11 tx_id=t | page; verdict HOLD late large_after_authority_change""",
     "who may sign changed, and the wallet is emptied by a transaction of nobody's": """
         balances amount=100                           |
         wallet-events action=signer_changed           | notice

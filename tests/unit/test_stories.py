@@ -22,7 +22,7 @@ STORIES = {
         withdrawals status=cancelled                  | mark cleared 1 BTC""",
     "it was to be held and left all the same": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        withdrawals status=broadcast tx_id=t          | verdict HOLD late more_than_held""",
+        withdrawals status=broadcast tx_id=t          | page; verdict HOLD late more_than_held""",
     "more is paid than was asked for": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=broadcast tx_id=t amount=1.00000001 | mark suspected 1.00000001 BTC; page; verdict HOLD late amount_changed""",
@@ -121,17 +121,17 @@ STORIES = {
     "held, given up, and paid all the same: marked again": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
         withdrawals status=failed                     | mark cleared 1 BTC
-        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; verdict HOLD late more_than_held""",
+        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; page; verdict HOLD late more_than_held""",
     "redirected, given up, and paid all the same: marked again": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=signed address=thief       | mark suspected 1 BTC; page; verdict HOLD redirect
         withdrawals status=failed                     | mark cleared 1 BTC
-        withdrawals status=broadcast address=thief tx_id=t | mark suspected 1 BTC; verdict HOLD late redirect
+        withdrawals status=broadcast address=thief tx_id=t | mark suspected 1 BTC; page; verdict HOLD late redirect
         outflows address=thief tx_id=t                |
         progress                                      |""",
     "what was seen on chain isn't given back when the step says cancelled": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        outflows tx_id=t withdrawal_id=w              | verdict HOLD late more_than_held
+        outflows tx_id=t withdrawal_id=w              | page; verdict HOLD late more_than_held
         withdrawals status=cancelled                  |""",
     "what was broadcast isn't given back either": """
         withdrawals status=requested                  | verdict CLEAR
@@ -140,7 +140,33 @@ STORIES = {
         withdrawals status=cancelled                  |""",
     "the loss turns out larger": """
         withdrawals status=requested balance_before=0.5 | mark suspected 1 BTC; page; verdict HOLD more_than_held
-        withdrawals status=broadcast amount=100 tx_id=t | mark suspected 100 BTC; verdict HOLD late amount_changed,more_than_held""",
+        withdrawals status=broadcast amount=100 tx_id=t | mark suspected 100 BTC; page; verdict HOLD late amount_changed,more_than_held""",
+    "an outflow told again with another asset is another loss beside": """
+        outflows event_id=o tx_id=t address=thief amount=1000 |
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1000 BTC; page
+        outflows event_id=o tx_id=t address=thief amount=1 asset=ETH | audit repeat-conflict; notice
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1 ETH
+        outflows event_id=o tx_id=t address=thief amount=1001 | audit repeat-conflict
+        progress                                      |
+        progress                                      |
+        progress                                      | mark suspected 1001 BTC""",
+    "one output that nobody asked for, told by two watchers, is one loss": """
+        outflows tx_id=t output_index=0 address=thief amount=10 |
+        outflows tx_id=t output_index=0 address=thief amount=10 |
+        outflows tx_id=t output_index=1 address=thief amount=10 |
+        progress                                      | mark suspected 10 BTC; page
+        progress                                      |
+        progress                                      | mark suspected 10 BTC""",
+    "one output of a withdrawal's, told by two watchers, is paid once": """
+        withdrawals status=requested                  | verdict CLEAR
+        withdrawals status=broadcast tx_id=t          |
+        outflows tx_id=t output_index=3               |
+        outflows tx_id=t output_index=3               |
+        outflows tx_id=t output_index=4 amount=0.5    | mark suspected 1.5 BTC; page; verdict HOLD late amount_changed""",
     "several outputs of one transaction that nobody asked for": """
         outflows tx_id=t address=thief amount=1       |
         outflows tx_id=t address=thief amount=1000 asset=ETH |
