@@ -4,6 +4,7 @@ The order of the checks is the order of this file: actor, signature, role, subje
 After the last nothing can fail. What each command does stands in `monitor.commands`. Called by `monitor.events`.
 """
 
+from monitor.alone import Alone
 from monitor.approvals import Approved
 from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
@@ -11,18 +12,21 @@ from monitor.contracts.outputs import Audit, AuditKind
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
 from monitor.plans import Step, Target
-from monitor.policies import Proposal, differences, digest, needs_approval, next_version, reconciled
+from monitor.policies import Proposal, differences, digest, needs_approval, next_version, propose, reconciled
 from monitor.policy import Actor, Policy
 from monitor.signatures import is_signed, public_key
 from monitor.state import State
 
 MACHINES_MAY: frozenset[Command] = frozenset(("acknowledge", "assign", "note", "set_clock"))
-"""A machine may tell people what it did; it never releases, clears or pays, and is nobody's second person."""
+"""A machine may tell people what it did; it never releases, clears or pays, and is neither of two persons."""
+
+ALWAYS_TWO: frozenset[Command] = frozenset(("change_policy",))
+"""What needs two persons whatever the policy says: one alone could else give himself all the rest."""
 
 
 def may(policy: Policy, actor: Actor, command: Command) -> bool:
     """Whether one of the actor's roles has the command."""
-    if actor.machine and command not in MACHINES_MAY:
+    if actor.machine and (command not in MACHINES_MAY or command in policy.four_eyes.commands):
         return False
     return any(role in policy.roles and command in policy.roles[role].commands for role in actor.roles)
 
@@ -34,6 +38,7 @@ class Decided:
         self.state = state
         self.decisions = decisions
         self.commands = Commands(state, decisions)
+        self.alone = Alone(state)
 
     def take(self, decision: Feedback) -> None:
         """Take a decision, and say what came of it: decided, awaiting a second person, or refused."""
@@ -49,6 +54,7 @@ class Decided:
             return
         if not self._needs_second(decision, step):
             self._say("decided", decision, f"{told}: {step.do((decision.actor,))}: {decision.reason}")
+            self.alone.add(decision.actor, step)
             return
         policy = self.state.policy
         asked = self.state.approvals.ask(
@@ -89,10 +95,13 @@ class Decided:
 
     def _needs_second(self, decision: Feedback, step: Step) -> bool:
         policy = self.state.policy
-        if decision.command in policy.four_eyes.commands:
+        if decision.command in policy.four_eyes.commands or decision.command in ALWAYS_TWO:
             return True
+        if step.needs_two or not step.stakes:
+            return step.needs_two
         above = parse_amount(policy.four_eyes.above_base_amount, policy.assets[policy.base_currency].decimals)
-        return step.stake_base_minor is None or (isinstance(above, int) and step.stake_base_minor > above)
+        together = self.alone.together(decision.actor, step)
+        return together is None or not isinstance(above, int) or together > above
 
     def _say(self, what: AuditKind, decision: Feedback, detail: str, first_actor: str | None = None) -> None:
         outcomes = self.state.totals.decisions
@@ -106,16 +115,20 @@ class Decided:
         )  # fmt: skip
 
     def policy_told(self, term: str, told: Policy) -> None:
-        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may."""
+        """A term brings a worker's policy: what decides already, or a change, which people must approve where the policy says who may.
+
+        What decides already changes nothing, so that a standby with the former file ends no proposal.
+        """
         state = self.state
         policy, refused = reconciled(state.policy, told)
-        state.proposal = None
         if digest(policy) != digest(state.policy):
             differs = f"differs in {differences(state.policy, policy)}"
             if needs_approval(state.policy):
-                state.proposal = Proposal(policy, digest(policy))
-                self._policy("policy-proposed", state.proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
+                proposal = Proposal(policy, digest(policy))
+                propose(state.proposals, proposal)
+                self._policy("policy-proposed", proposal.sha256, f"the policy of term {term} {differs}; it decides once people approve it")
             else:
+                state.proposals.clear()
                 refused += state.configure(next_version(state.policy, policy))
                 self._policy(
                     "policy-changed", term, f"the policy of term {term} {differs}; it decides from here on as version {state.policy.version}"

@@ -365,7 +365,7 @@ class Decisions:
             self.outbox.put("alerts", mark.incident_id, alert)
 
     def priced(self, asset: str) -> None:
-        """The price of an asset is another, as told or as a person confirmed it: what is exposed and marks that had none are valued now."""
+        """The price of an asset is another: what is exposed and marks that had none are valued now."""
         state = self.state
         state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:

@@ -38,6 +38,7 @@ from monitor.gauges import Gauges
 from monitor.outbox import Outbox, OutputRecord
 from monitor.own_entries import OwnEntries
 from monitor.picture import picture
+from monitor.policies import first_policy
 from monitor.repeats import CONFLICT, NEW, REPEAT, Seen
 from monitor.scoring import Opinion
 from monitor.snapshot import Frozen, freeze, thaw
@@ -189,7 +190,7 @@ class Engine:
         self._flush()
         self.outbox.at(offset)
         if type(entry) is TermEntry and self._state is None:
-            self._install(State(entry.policy, self.plug_ins))
+            self._install(State(first_policy(entry.policy), self.plug_ins))
         self.own.handlers[type(entry)](entry)
         self.events.settled()
 

@@ -6,6 +6,7 @@ A plan checks everything and changes nothing; its step can't fail any more. Call
 from collections.abc import Callable
 
 from monitor.clock_sheet import told
+from monitor.closing import disagrees
 from monitor.contracts.feedback import Feedback
 from monitor.contracts.outputs import Audit
 from monitor.decisions import Decisions
@@ -48,16 +49,22 @@ class IncidentCommands:
         return self._step(decision, lambda now_ms: self.handling.note(decision.subject_id, decision.reason, decision.actor, now_ms), "noted")
 
     def set_clock(self, decision: Feedback, _: Target) -> Step | str:
-        """When it was halted, or who was told when; also of a closed incident."""
-        name, at_ms = decision.argument or "", decision.time_ms
+        """When it was halted, or who was told when; also of a closed incident. What was told is corrected by two; a machine tells only when it was halted."""
+        sheet, name, at_ms = self.state.incidents.by_id[decision.subject_id].clock, decision.argument or "", decision.time_ms
         if at_ms is None:
             return "time_ms must say when it was"
-        sheet = told(self.state.incidents.by_id[decision.subject_id].clock, name, at_ms, self.state.clock.now_ms)
-        if isinstance(sheet, str):
-            return sheet
-        return self._step(
+        filled = told(sheet, name, at_ms, self.state.clock.now_ms)
+        if isinstance(filled, str):
+            return filled
+        known_ms = getattr(sheet, f"{name}_at_ms")
+        if known_ms == at_ms:
+            return f"{name} is told as {at_ms} already"
+        if self.state.policy.actors[decision.actor].machine and (name != "halted" or known_ms is not None):
+            return "a machine may tell when it was halted, once, and nothing else of the clock sheet"
+        step = self._step(
             decision, lambda now_ms: self.handling.set_clock(decision.subject_id, name, at_ms, decision.actor, now_ms), f"{name} at {at_ms}"
-        )
+        )  # fmt: skip
+        return step._replace(needs_two=known_ms is not None)
 
     def close(self, decision: Feedback, _: Target) -> Step | str:
         """It is over, and was that. The first of two persons proposes it."""
@@ -66,6 +73,10 @@ class IncidentCommands:
             return found
         if outcome not in OUTCOMES:
             return f"the argument must be one of {', '.join(OUTCOMES)}"
+        marks = self.state.marks
+        why = disagrees(outcome, (marks.by_id[mark_id] for mark_id in marks.of_incident(decision.subject_id)))
+        if why is not None:
+            return why
 
         def propose(actor: str) -> int:
             if found.stage != "pending_closure":
@@ -107,15 +118,15 @@ class IncidentCommands:
         return Step(do)
 
     def change_policy(self, decision: Feedback, _: Target) -> Step | str:
-        """The proposed policy decides from here on."""
+        """The proposed policy decides from here on; whatever else was proposed, was so against the former."""
         state = self.state
-        proposal = state.proposal
-        if proposal is None or proposal.sha256 != decision.subject_id:
+        proposal = state.proposals.get(decision.subject_id)
+        if proposal is None:
             return "no such policy is proposed"
 
         def do(_: tuple[str, ...]) -> str:
             refused = state.configure(next_version(state.policy, proposal.policy))
-            state.proposal = None
+            state.proposals.clear()
             for why in refused:
                 detail = f"of the policy: {why}"
                 self.decisions.audit(Audit(decided_at_ms=state.clock.now_ms, what="refused", subject_id=proposal.sha256, detail=detail))

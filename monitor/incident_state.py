@@ -23,6 +23,9 @@ PLACES_MAX = 4
 TIMELINE_MAX = 100
 TIMELINE_FIRST = 20
 """How it began is never dropped; of the rest the newest stay."""
+SPOKEN = ("noted", "assigned")
+SPOKEN_MAX = 50
+"""What anybody may say as often as he likes has a quota of its own: it pushes out nothing else. The newest stay."""
 What = Literal[
     "opened", "paged", "escalated", "merged", "reopened", "clock_missed", "clock_set", "acknowledged", "assigned", "noted",
     "closure_proposed", "closure_withdrawn", "closed", "contradicted", "mark_moved",
@@ -71,6 +74,8 @@ class IncidentState(msgspec.Struct):
     marked_minor: dict[str, int] = {}
     marked_base_minor: int = 0
     uncovered_base_minor: int = 0
+    alone: dict[str, int] = {}
+    """By person (key): the value, in the base currency, of what was decided about the incident's marks without a second person."""
     paged_base_minor: int = -1
     paged_most_minor: int = -1
     paged_certain: bool = False
@@ -90,7 +95,7 @@ class IncidentState(msgspec.Struct):
 
     @property
     def is_open(self) -> bool:
-        """Whether findings join it and its clock runs."""
+        """Whether findings join it."""
         return self.stage not in ("closed", "merged")
 
     @property
@@ -99,8 +104,8 @@ class IncidentState(msgspec.Struct):
         return self.severe and self.marks > 0
 
     def due(self, targets: ClockTargets) -> tuple[Due, ...]:
-        """What its clock sheet still waits for."""
-        return open_targets(self.clock, targets, self.missed, at_stake=self.at_stake) if self.is_open else ()
+        """What its clock sheet still waits for. A closing ends nothing of it while marks stand: whoever must be told must be told all the same."""
+        return open_targets(self.clock, targets, self.missed, at_stake=self.at_stake) if self.stage != "merged" else ()
 
     def happened(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
         """Put a line into the timeline."""
@@ -119,7 +124,13 @@ class IncidentState(msgspec.Struct):
 
     def trim(self) -> None:
         """Keep the timeline bounded."""
-        del self.timeline[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(self.timeline) - TIMELINE_MAX)]
+        if len(self.timeline) <= SPOKEN_MAX:
+            return
+        spoken = [place for place, line in enumerate(self.timeline) if line.what in SPOKEN]
+        rest = [place for place, line in enumerate(self.timeline) if line.what not in SPOKEN]
+        gone = {*spoken[: max(0, len(spoken) - SPOKEN_MAX)], *rest[TIMELINE_FIRST : TIMELINE_FIRST + max(0, len(rest) - TIMELINE_MAX)]}
+        if gone:
+            self.timeline = [line for place, line in enumerate(self.timeline) if place not in gone]
 
     def show(self, keys: Iterable[str]) -> None:
         """Keys tie it together: the first of them are named, and places among them."""

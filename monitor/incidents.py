@@ -15,7 +15,7 @@ from monitor.entities import EVICTED_SHARE
 from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import RANK, IncidentState, Why
-from monitor.money import AMOUNT_MINOR_MAX, parse_amount
+from monitor.money import parse_amount
 from monitor.policy import Limits, Policy
 
 HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
@@ -69,7 +69,7 @@ class Incidents:
         """Take a new term's policy: its targets hold for every open incident."""
         self.targets = policy.clock_targets
         least = parse_amount(policy.thresholds.page_base_amount, policy.assets[policy.base_currency].decimals)
-        self.page_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX
+        self.page_base_minor = least if isinstance(least, int) else 0  # what can't be read pages always
         for incident in self.by_id.values():
             self.clocked(incident)
 
@@ -125,6 +125,10 @@ class Incidents:
             if one.incident_id == marked_in and self._are_parted(found[0], one):
                 found.insert(0, found.pop(place))
         return found[0]
+
+    def would_join(self, finding: Finding, window_ms: int) -> tuple[str, ...]:
+        """The incidents, open or closed, that a finding is tied to."""
+        return tuple(one.incident_id for one in self._tied(ties(finding), finding.at_ms, window_ms, None))
 
     def _tied(self, keys: tuple[str, ...], at_ms: int, window_ms: int, marked_in: str | None) -> list[IncidentState]:
         """Incidents that share a key and whose events are within the window."""
@@ -195,6 +199,9 @@ class Incidents:
         other.withdrawals, other.accounts = {}, {}
         incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
         incident.trim()
+        for person, base_minor in other.alone.items():
+            incident.alone[person] = incident.alone.get(person, 0) + base_minor
+        other.alone = {}
         incident.missed += [target for target in other.missed if target not in incident.missed]
         paging.joined(incident, other)
         incident.alerts += other.alerts

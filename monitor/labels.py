@@ -15,7 +15,7 @@ Vote = Literal["confirm", "clear"]
 
 
 class Label(msgspec.Struct, frozen=True):
-    """Who says what of one withdrawal, and what counts: True a fraud, False none, None not agreed."""
+    """What each person (by key) says of one withdrawal, and what counts: True a fraud, False none, None not agreed."""
 
     observation: int
     votes: dict[str, Vote] = {}
@@ -29,12 +29,12 @@ class Labels:
         self.by_id: dict[str, Label] = {}
         self.evicted = 0
 
-    def vote(self, withdrawal_id: str, observation: int, actor: str, vote: Vote | None, approvals: int, limit: int) -> tuple[Label, Label]:
+    def vote(self, withdrawal_id: str, observation: int, person: str, vote: Vote | None, approvals: int, limit: int) -> tuple[Label, Label]:
         """One person's newest word on a withdrawal, None takes the former one back; the label before and after."""
         before = self.by_id.get(withdrawal_id, Label(observation))
-        votes = {other: said for other, said in before.votes.items() if other != actor}
+        votes = {other: said for other, said in before.votes.items() if other != person}
         if vote is not None:
-            votes[actor] = vote
+            votes[person] = vote
         after = Label(before.observation, votes, agreed(votes, approvals))
         self.by_id.pop(withdrawal_id, None)
         self.by_id[withdrawal_id] = after

@@ -8,21 +8,21 @@ from typing import Any, get_args
 
 import numpy as np
 
+from monitor.closing import CERTAIN, contradicts
 from monitor.contracts.base import Cause, Owner
 from monitor.contracts.feedback import Feedback
-from monitor.contracts.outputs import MarkStage, ReasonGiven
+from monitor.contracts.outputs import ReasonGiven
 from monitor.decisions import Decisions
 from monitor.findings import Finding
 from monitor.labels import Vote
 from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount, print_amount
+from monitor.persons import person
 from monitor.plans import PlanBrokenError, Step, Target
+from monitor.prices import PriceState
 from monitor.reasons import Reason
 from monitor.regrouping import moved, refused
 from monitor.state import State
-
-CERTAIN: frozenset[MarkStage] = frozenset(("confirmed", "partly_recovered", "compensated"))
-"""Somebody said of these that they were losses: who says so too adds a word for the detectors."""
 
 
 class MarkCommands:
@@ -40,11 +40,22 @@ class MarkCommands:
         agreed = len(self._fitting(target, lambda mark: mark.stage in CERTAIN)) == len(target.mark_ids)
         if not fitting and not (agreed and self._unheard(target, decision.actor, "confirm")):
             return self._none(target, "is suspected")
+        closed = self._closed_otherwise(fitting)
+        if closed is not None:
+            return closed
 
         def do(actors: tuple[str, ...]) -> str:
-            return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, actors, 'confirm')}"
+            return f"{self._each(fitting, self.state.marks.confirm)} confirmed{self._vote(target.withdrawal_ids, self._persons(actors), 'confirm')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
+
+    def _closed_otherwise(self, mark_ids: Iterable[str]) -> str | None:
+        """A loss is certain in no incident that was closed as none: it is looked at again first."""
+        for mark in map(self.state.marks.by_id.__getitem__, mark_ids):
+            incident = self.state.incidents.by_id.get(mark.incident_id)
+            if incident is not None and incident.stage == "closed" and contradicts(incident.outcome, mark):
+                return f"incident {mark.incident_id} is closed as {incident.outcome}: reopen it first"
+        return None
 
     def _reported(self, decision: Feedback) -> Step | str:
         """A withdrawal that nothing was suspected of is a loss: it is marked, and confirmed at once."""
@@ -52,13 +63,16 @@ class MarkCommands:
         known = state.withdrawals.by_id[withdrawal_id]
         loss = self.decisions.subject(f"withdrawal:{withdrawal_id}", withdrawal_id, known, known.amount_minor)
 
+        def finding(detail: str) -> Finding:
+            return Finding("reported", detail, known.occurred_at_ms, (f"address:{known.destination}",), None, loss)
+
         def do(actors: tuple[str, ...]) -> str:
             detail = f"{' and '.join(actors)} say that it was a loss: {decision.reason}"
-            finding = Finding("reported", detail, known.occurred_at_ms, (f"address:{known.destination}",), None, loss)
-            self.decisions.hold(withdrawal_id, known, (finding,))
-            return f"{self._each((loss.mark_id,), state.marks.confirm)} made and confirmed{self._vote((withdrawal_id,), actors, 'confirm')}"
+            self.decisions.hold(withdrawal_id, known, (finding(detail),))
+            return f"{self._each((loss.mark_id,), state.marks.confirm)} made and confirmed{self._vote((withdrawal_id,), self._persons(actors), 'confirm')}"
 
-        return Step(do, state.marks.value(known.asset, known.amount_minor))
+        beside = state.incidents.would_join(finding(""), state.policy.incident_window_ms)
+        return Step(do, {loss.mark_id: self._worth(known.asset, known.amount_minor)}, beside=beside)
 
     def clear(self, decision: Feedback, target: Target) -> Step | str:
         """It was no loss: what is held for it is given back. A HOLD stays until it is released."""
@@ -68,9 +82,9 @@ class MarkCommands:
             return self._none(target, "can be cleared")
 
         def do(actors: tuple[str, ...]) -> str:
-            return f"{self._each(fitting, self.state.marks.clear)} cleared{self._vote(target.withdrawal_ids, actors, 'clear')}"
+            return f"{self._each(fitting, self.state.marks.clear)} cleared{self._vote(target.withdrawal_ids, self._persons(actors), 'clear')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def release(self, _: Feedback, target: Target) -> Step | str:
         """A HOLD is taken back: the withdrawal may go, its marks are cleared."""
@@ -86,9 +100,9 @@ class MarkCommands:
             for name in held:
                 self.decisions.released(name, by_id[name], ReasonGiven("released", told))
             cleared = self._each(fitting, self.state.marks.clear)
-            return f"{len(held)} withdrawal(s) released, {cleared} cleared{self._vote(held, actors, 'clear')}"
+            return f"{len(held)} withdrawal(s) released, {cleared} cleared{self._vote(held, self._persons(actors), 'clear')}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def reopen(self, _: Feedback, target: Target) -> Step | str:
         """Nobody is sure any more what it was: every word on it is taken back, and its marks are suspected again."""
@@ -105,7 +119,7 @@ class MarkCommands:
                 told += self._vote((name,), tuple(labels[name].votes), None)
             return f"{told} suspected again"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def change_cause(self, decision: Feedback, target: Target) -> Step | str:
         """Another cause: other layers may carry it."""
@@ -121,7 +135,7 @@ class MarkCommands:
                 target.incident.cause = cause
             return f"{self._each(fitting, lambda mark_id: self.state.marks.change_cause(mark_id, cause))} with cause {cause}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def change_owner(self, decision: Feedback, target: Target) -> Step | str:
         """Whose loss it is."""
@@ -135,7 +149,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each(fitting, lambda mark_id: self.state.marks.change_owner(mark_id, owner))} with owner {owner}"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     def revise(self, decision: Feedback, target: Target) -> Step | str:
         """The whole loss is another than was known, larger or smaller. It is about whichever amount is worth more."""
@@ -156,8 +170,8 @@ class MarkCommands:
             revised = self._each((mark_id,), lambda each: marks.revise(each, amount_minor, now_ms))
             return f"{revised}: {decision.amount} {asset} are lost, not {before}"
 
-        known, revised = self._stake((mark_id,)), marks.value(asset, amount_minor, mark.price)
-        return Step(do, None if known is None or revised is None else max(known, revised))
+        known, revised = self._stakes((mark_id,))[mark_id], self._worth(asset, amount_minor, mark.price)
+        return Step(do, {mark_id: None if known is None or revised is None else max(known, revised)})
 
     def move(self, decision: Feedback, target: Target) -> Step | str:
         """A mark belongs to another incident, or to one of its own: what people part no finding merges again."""
@@ -170,7 +184,7 @@ class MarkCommands:
             into = moved(self.decisions, mark_id, argument, f"{' and '.join(actors)}: {decision.reason}")
             return f"it is of incident {into}"
 
-        return Step(do, self._stake((mark_id,)))
+        return Step(do, self._stakes((mark_id,)))
 
     def _amount(self, decision: Feedback, target: Target) -> tuple[MarkState, int] | str:
         """The one mark that an amount is told of, and how much."""
@@ -197,7 +211,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each((mark_id,), lambda each: marks.recover(each, amount_minor))}: {decision.amount} {asset} came back"
 
-        return Step(do, marks.value(asset, amount_minor))
+        return Step(do, {mark_id: self._worth(asset, amount_minor, mark.price)})
 
     def compensated(self, _: Feedback, target: Target) -> Step | str:
         """Whom it belongs to was paid: what is held for it is paid."""
@@ -208,7 +222,7 @@ class MarkCommands:
         def do(_: tuple[str, ...]) -> str:
             return f"{self._each(fitting, self.state.marks.compensate)} compensated"
 
-        return Step(do, self._stake(fitting))
+        return Step(do, self._stakes(fitting))
 
     # ---- what plans share
 
@@ -219,16 +233,19 @@ class MarkCommands:
         stages = ", ".join(sorted({self.state.marks.by_id[mark_id].stage for mark_id in target.mark_ids}))
         return f"no mark of it {told} ({stages or 'nothing is marked'})"
 
-    def _stake(self, mark_ids: Iterable[str]) -> int | None:
-        """The base value of whole losses; None if one has no price."""
-        total, marks = 0, self.state.marks
+    def _stakes(self, mark_ids: Iterable[str]) -> dict[str, int | None]:
+        """The base value of each whole loss."""
+        found = {}
         for mark_id in mark_ids:
-            mark = marks.by_id[mark_id]
-            value = marks.value(mark.subject.asset, mark.subject.amount_minor, mark.price)
-            if value is None:
-                return None
-            total += value
-        return total
+            mark = self.state.marks.by_id[mark_id]
+            found[mark_id] = self._worth(mark.subject.asset, mark.subject.amount_minor, mark.price)
+        return found
+
+    def _worth(self, asset: str, amount_minor: int, price: PriceState | None = None) -> int | None:
+        """The base value at the mark's price, or at a fresh one; None where there is neither: one of another day, or a doubted one, may be any amount off."""
+        marks = self.state.marks
+        price = price or marks.fresh_price(asset, self.state.clock.now_ms)
+        return None if price is None and asset != self.state.policy.base_currency else marks.value(asset, amount_minor, price)
 
     def _each(self, mark_ids: tuple[str, ...], change: Callable[[str], Change | str]) -> str:
         """Change marks that the plan has found fit, one by one: each sees what the one before has freed."""
@@ -246,12 +263,16 @@ class MarkCommands:
     def _unheard(self, target: Target, actor: str, vote: Vote) -> bool:
         """Whether the person's word on one of the withdrawals is new, and the detectors could learn it."""
         withdrawals, labels = self.state.withdrawals.by_id, self.state.labels.by_id
+        heard = person(self.state.policy, actor)
         return any(
-            name in withdrawals and withdrawals[name].observation >= 0 and (name not in labels or labels[name].votes.get(actor) != vote)
+            name in withdrawals and withdrawals[name].observation >= 0 and (name not in labels or labels[name].votes.get(heard) != vote)
             for name in target.withdrawal_ids
         )
 
-    def _vote(self, withdrawal_ids: Iterable[str], actors: tuple[str, ...], vote: Vote | None) -> str:
+    def _persons(self, actors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(person(self.state.policy, actor) for actor in actors)
+
+    def _vote(self, withdrawal_ids: Iterable[str], persons: tuple[str, ...], vote: Vote | None) -> str:
         """Count people's word on what withdrawals were; what the detectors learn or unlearn by it, in words."""
         state, policy = self.state, self.state.policy
         learnt: dict[int, bool] = {}
@@ -261,9 +282,9 @@ class MarkCommands:
             if known is None or known.observation < 0:
                 continue
             counted = state.labels.by_id[name].counted if name in state.labels.by_id else None
-            for actor in actors:
-                _, after = state.labels.vote(name, known.observation, actor, vote, policy.label_approvals, policy.limits.labels)
-            if actors and after.counted != counted:
+            for each in persons:
+                _, after = state.labels.vote(name, known.observation, each, vote, policy.label_approvals, policy.limits.labels)
+            if persons and after.counted != counted:
                 if after.counted is None:
                     unlearnt[after.observation] = None
                 else:

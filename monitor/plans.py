@@ -3,7 +3,7 @@
 Values only. Used by `monitor.decided`, `monitor.commands` and the files of the plans.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from monitor.incident_state import IncidentState
@@ -30,10 +30,13 @@ class Target(NamedTuple):
 class Step(NamedTuple):
     """What a decision would do, once it is known who decided; says in words what it did.
 
-    `stake_base_minor` is the value that it is about, None where no price is known. `wait` is done when it has to wait for a second person; it gives back
-    the version that the subject has then.
+    `stakes` is the value in the base currency of each loss that it is about, by mark, None where no price is fresh; `beside` are the incidents that a loss
+    without a mark would be part of. `wait` is done when it has to wait for a second person; it gives back the version that the subject has then.
+    `needs_two` says that it needs one whatever it is worth.
     """
 
     do: Callable[[tuple[str, ...]], str]
-    stake_base_minor: int | None = 0
+    stakes: Mapping[str, int | None] = {}
     wait: Callable[[str], int] | None = None
+    beside: tuple[str, ...] = ()
+    needs_two: bool = False

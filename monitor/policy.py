@@ -48,7 +48,8 @@ class Actor(msgspec.Struct, frozen=True):
     ]
     roles: Annotated[tuple[str, ...], Meta(description="Names of the person's roles, which say what the person may decide.")] = ("analyst",)
     machine: Annotated[
-        bool, Meta(description="No person: it may acknowledge, assign, note and set clocks, whatever its roles, and nothing else.")
+        bool,
+        Meta(description="No person: whatever its roles, it may acknowledge, assign, note and tell when something was halted, and nothing else."),
     ] = False
 
 
@@ -65,16 +66,16 @@ ROLES = {"analyst": Role(ANALYST), "lead": Role(LEAD), "administrator": Role(("c
 
 
 class FourEyes(msgspec.Struct, frozen=True):
-    """What needs a second, different person."""
+    """What needs a second, different person; a change of the policy always does."""
 
     commands: Annotated[tuple[Command, ...], Meta(description="Commands that always need one.")] = (
-        "release", "close", "reopen", "compensated", "move", "change_policy",
+        "release", "close", "reopen", "recovered", "compensated", "move", "change_policy",
     )  # fmt: skip
     above_base_amount: Annotated[
         str,
         Meta(
             pattern=r"^[0-9]+([.][0-9]+)?$",
-            description="Any other decision about marks needs one above this value in the base currency, and where a mark has no price.",
+            description="Any other decision about marks needs one when what its person has decided alone about the incident is, with it, above this value in the base currency, and where a mark has no fresh price.",
         ),
     ] = "10000000"
     within_ms: Annotated[int, Meta(ge=1_000, description="How long a decision waits for its second person.")] = 3_600_000

@@ -57,22 +57,9 @@ class Prices:
                 return "left_out"
             self.jumped[asset] = told
             return "waits"
-        self._take(asset, told, price)
-        return "taken"
-
-    def confirm(self, asset: str) -> bool:
-        """A person says that the price that jumped is right; False where none waits."""
-        told = self.jumped.get(asset)
-        price = None if told is None else parse_price(told.text)
-        if told is None or not isinstance(price, Price):
-            return False
-        self._take(asset, told, price)
-        return True
-
-    def _take(self, asset: str, told: PriceState, price: Price) -> None:
         self.jumped.pop(asset, None)
-        self.newest[asset] = told
-        self.scaled[asset] = price
+        self.newest[asset], self.scaled[asset] = told, price
+        return "taken"
 
     def standing(self, asset: str, now_ms: int, stale_after_ms: int) -> PriceStanding:
         """How far the price of an asset can be relied on now."""

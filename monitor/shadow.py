@@ -14,7 +14,7 @@ from detectors.registry import PlugIns, none_installed
 from monitor.contracts.journal import JournalEntry, TermEntry
 from monitor.engine import Engine, Scope
 from monitor.layers import layer_faults, terms_of
-from monitor.policies import digest, next_version, reconciled
+from monitor.policies import digest, first_policy, next_version, reconciled
 from monitor.policy import Asset, Policy
 from monitor.shadow_differences import LISTED_MAX, TRACKED_MAX, Differences
 from monitor.shadow_result import Compared, Difference
@@ -54,7 +54,7 @@ class Terms:
 
     def _told(self, policy: Policy) -> None:
         if self.first is None:
-            self.first = policy
+            self.first = policy = first_policy(policy)
         self.assets = {**policy.assets, **self.assets}
         # Whether an earlier one was approved decides on what assets a proposal is told, and so on its hash: any may have been.
         for base in self._bases or [policy]:

@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.contracts.compensation import SignOff, Status
 from monitor.decided import may
+from monitor.persons import person
 from monitor.policy import Policy
 from monitor.signatures import is_signature, public_key
 
@@ -36,6 +37,7 @@ def sign_off_fault(sign_off: SignOff, incident_id: str, statement: bytes, policy
     return None
 
 
-def status(good: Iterable[SignOff], suspected: int) -> Status:
-    """DRAFT until two different persons have signed and nothing is only suspected."""
-    return "SIGNED" if len({sign_off.actor for sign_off in good}) >= PERSONS and suspected == 0 else "DRAFT"
+def status(good: Iterable[SignOff], suspected: int, policy: Policy) -> Status:
+    """DRAFT until two different persons, by their keys, have signed and nothing is only suspected."""
+    persons = {person(policy, sign_off.actor) for sign_off in good}
+    return "SIGNED" if len(persons) >= PERSONS and suspected == 0 else "DRAFT"

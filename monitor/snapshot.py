@@ -98,7 +98,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     approvals: dict[str, Approval]
     snoozes: dict[str, Snooze]
     snoozes_muted: int
-    proposal: Proposal | None
+    proposals: dict[str, Proposal]
     repeated: RepeatedCounts
     usual_withdrawals: dict[Owner, dict[str, Sizes]]
     usual_postings: dict[str, Sizes]
@@ -218,7 +218,7 @@ def _small(state: State) -> Small:
         approvals=state.approvals.by_content,
         snoozes=state.snoozes.by_key,
         snoozes_muted=state.snoozes.muted,
-        proposal=state.proposal,
+        proposals=dict(state.proposals),
         repeated=RepeatedCounts(state.repeated.since_ms, state.repeated.windows, state.repeated.repeating),
         usual_withdrawals={owner: usual.by_asset for owner, usual in state.usual_withdrawals.items()},
         usual_postings=state.usual_postings.by_asset,
@@ -321,7 +321,7 @@ def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]
     state.labels.by_id = dict(zip(columns["labels.id"], columns["labels.label"], strict=True))
     state.labels.evicted = small.labels_evicted
     state.approvals.by_content, state.snoozes.by_key, state.snoozes.muted = small.approvals, small.snoozes, small.snoozes_muted
-    state.proposal = small.proposal
+    state.proposals = small.proposals
     reviews = scoring.reviews
     reviews.bucket, reviews.overflow, reviews.counts = small.review_bucket, small.review_overflow, small.review_counts
     reviews.asked = dict(zip(columns["reviews.key"], columns["reviews.asked_ms"], strict=True))

@@ -110,7 +110,7 @@ class State:
         self.labels = Labels()
         self.approvals = Approvals()
         self.snoozes = Snoozes()
-        self.proposal: Proposal | None = None
+        self.proposals: dict[str, Proposal] = {}
         self.providers: dict[str, Provider] = {}
         self.doubted_providers: dict[str, int] = {}
         self.levels = Levels()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from monitor.contracts.compensation import Group, Sha256, SignOff, Statement, Status
+from monitor.contracts.compensation import Group, SignOff, Statement, Status
 from monitor.policy import Policy
 from monitor.sign_offs import PERSONS, message, sign_off_fault, status
 from streams.pages import Page, Section, Table, html_page, markdown, moment
@@ -94,29 +94,7 @@ def made(statement: Statement, sign_offs: Iterable[SignOff], policy: Policy) -> 
             raise RefusedError(f"A sign-off doesn't count: {fault}.")
         good[sign_off.actor] = sign_off
     signed = tuple(good[actor] for actor in sorted(good))
-    return Made(statement, content, signed, status(signed, statement.suspected + statement.never_left))
-
-
-class _Signable(msgspec.Struct):
-    """What of a compensation file is needed to sign it."""
-
-    statement_sha256: Sha256
-    statement: msgspec.Raw
-
-
-def signable(path: Path) -> tuple[Statement, str]:
-    """The statement in a compensation file, and its SHA-256. Raises RefusedError if it is none, or was changed."""
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=_Signable)
-        statement = msgspec.json.decode(file.statement, type=Statement)
-    except OSError as error:
-        raise RefusedError(f"{path} can't be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedError(f"{path} is no compensation file: {error}.") from error
-    digest = sha256(bytes(file.statement)).hexdigest()
-    if digest != file.statement_sha256:
-        raise RefusedError(f"{path} was changed: its statement has the SHA-256 {digest}, not {file.statement_sha256} as it says.")
-    return statement, digest
+    return Made(statement, content, signed, status(signed, statement.suspected + statement.never_left, policy))
 
 
 def signed(incident_id: str, statement_sha256: str, actor: str, key: Ed25519PrivateKey) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from monitor.contracts.journal import FeedbackEntry, PriceEntry
+from monitor.contracts.journal import PriceEntry
 from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
 from monitor.engine import Engine, OutputRecord
 from monitor.prices import PriceState
@@ -47,12 +47,11 @@ class Version(NamedTuple):
 class Accepted:
     """Which events had their effect in the fold, as its engine's witness is told: one bit an entry, by offset.
 
-    A price counts if the ledger took it: at once, or because a person confirmed it. One that jumped and that a later one put right doesn't.
+    A price counts if the ledger took it; one that jumped doesn't.
     """
 
     def __init__(self) -> None:
         self._bits = bytearray()
-        self._waiting: dict[str, tuple[int, PriceState]] = {}
 
     def __contains__(self, offset: int) -> bool:
         """Whether the event at that offset had its effect."""
@@ -61,20 +60,11 @@ class Accepted:
 
     def witness(self, offset: int, entry: Any, state: State) -> None:
         """An event had its effect."""
-        kind = type(entry)
-        if kind is PriceEntry:
+        if type(entry) is PriceEntry:
             event = entry.event
             told, prices = PriceState(event.price, event.price_source, event.occurred_at_ms), state.marks.prices
-            if prices.newest.get(event.asset) == told:
-                self._add(offset)
-            elif prices.jumped.get(event.asset) == told:
-                self._waiting[event.asset] = offset, told
-            return
-        if kind is FeedbackEntry and self._waiting:
-            for asset, (waiting, told) in list(self._waiting.items()):
-                if state.marks.prices.newest.get(asset) == told:
-                    self._add(waiting)
-                    del self._waiting[asset]
+            if prices.newest.get(event.asset) != told:
+                return
         self._add(offset)
 
     def _add(self, offset: int) -> None:

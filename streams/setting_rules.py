@@ -11,9 +11,12 @@ from detectors.contract import BLOCK_OBSERVATIONS
 from detectors.lanes import Lanes
 from detectors.registry import Parts, check_names
 from monitor.contracts.topics import CONTROL, DEAD_LETTER, INPUTS, JOURNAL, OUTPUTS, RETRIES
-from monitor.decided import may
+from monitor.decided import ALWAYS_TWO, may
 from monitor.findings import RULES
 from monitor.layers import layer_faults
+from monitor.money import parse_amount
+from monitor.persons import one_under_two_names
+from monitor.policies import BASE_AMOUNTS
 from monitor.scoring import configured
 from monitor.signatures import public_key
 from streams.plug_ins import installed, names
@@ -125,11 +128,10 @@ def _assets(settings: Settings) -> Iterator[str]:
         yield f"policy.base_currency ({policy.base_currency}) must be one of policy.assets, so that its decimals are known."
         return
     decimals = policy.assets[policy.base_currency].decimals
-    amounts = {f"thresholds.{name}": getattr(policy.thresholds, name) for name in ("page_base_amount", "unit_confusion_base_amount")}
-    amounts["four_eyes.above_base_amount"] = policy.four_eyes.above_base_amount
-    for name, amount in amounts.items():
-        if len(amount.partition(".")[2]) > decimals:
-            yield f"policy.{name} ({amount}) must have at most {decimals} decimals, as {policy.base_currency} has."
+    for table, name in BASE_AMOUNTS:
+        amount = getattr(getattr(policy, table), name)
+        if not isinstance(parse_amount(amount, decimals), int):
+            yield f"policy.{table}.{name} ({amount}) is too large, or has more than the {decimals} decimals of {policy.base_currency}."
 
 
 def _layers(settings: Settings) -> Iterator[str]:
@@ -194,6 +196,8 @@ def _actors(settings: Settings) -> Iterator[str]:
         for role in actor.roles:
             if role not in policy.roles:
                 yield f"policy.actors.{name}.roles names {role}, which is not in policy.roles; {nearest(role, list(policy.roles))}"
+    for one, other in one_under_two_names(policy.actors):
+        yield f"policy.actors.{other}.public_key is the key of policy.actors.{one} too: one person can't be two; every actor needs a key of its own."
     if policy.actors:
         yield from _second_persons(settings)
     if 0 < len(policy.actors) < policy.label_approvals:
@@ -206,12 +210,10 @@ def _actors(settings: Settings) -> Iterator[str]:
 def _second_persons(settings: Settings) -> Iterator[str]:
     """Whatever somebody may decide under four eyes needs two who may."""
     policy = settings.policy
-    for command in policy.four_eyes.commands:
+    for command in dict.fromkeys((*policy.four_eyes.commands, *sorted(ALWAYS_TWO))):
         number = sum(may(policy, actor, command) for actor in policy.actors.values())
         if number == 1:
-            yield (
-                f"policy.four_eyes.commands has {command}, which only one of policy.actors may decide: it needs two persons whose roles have it, or none."
-            )
+            yield f"policy.actors has only one person who may decide {command}, which needs two: give two persons a role that has it, or none."
 
 
 def _audit(settings: Settings) -> Iterator[str]:

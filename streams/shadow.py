@@ -112,7 +112,7 @@ class Approved(NamedTuple):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What `policy show` tells: the policy that decides, and the one that waits."""
+    """What `policy show` tells: the policy that decides, and the one that waits: of several the newest that somebody has approved, or else the newest."""
 
     journal_id: str
     entries: int
@@ -122,6 +122,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     proposed_sha256: str | None
     changes: list[Changed]
     approved: list[Approved]
+    also_proposed: list[str]
 
 
 class Shadowed:
@@ -245,8 +246,12 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
     if engine is None:
         raise FileRefusedError("The journal is empty: no core has run yet.")
     state = engine.state
-    proposal, now_ms = state.proposal, state.clock.now_ms
-    waiting = [] if proposal is None else [each for each in state.approvals.by_content.values() if each.subject_id == proposal.sha256]
+    now_ms = state.clock.now_ms
+    asked = [each for each in state.approvals.by_content.values() if each.command == "change_policy" and each.expires_ms > now_ms]
+    approved = {each.subject_id for each in asked}
+    proposals = sorted(state.proposals.values(), key=lambda each: each.sha256 in approved)  # stable: the newest of equals stays last
+    proposal = proposals[-1] if proposals else None
+    waiting = [] if proposal is None else [each for each in asked if each.subject_id == proposal.sha256]
     return Standing(
         journal_id=engine.journal_id,
         entries=engine.next_offset,
@@ -255,7 +260,8 @@ async def standing(source: Source, progress: Callable[[int], None] | None = None
         needs_approval=needs_approval(state.policy),
         proposed_sha256=None if proposal is None else proposal.sha256,
         changes=[] if proposal is None else changes(state.policy, proposal.policy),
-        approved=[Approved(each.actor, each.expires_ms) for each in waiting if each.command == "change_policy" and each.expires_ms > now_ms],
+        approved=[Approved(each.actor, each.expires_ms) for each in waiting],
+        also_proposed=[each.sha256 for each in reversed(proposals[:-1])],
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from monitor.approvals import content
 from monitor.contracts.feedback import Feedback
 from monitor.contracts.outputs import Audit
+from monitor.decided import ALWAYS_TWO
 from monitor.policy import Policy
 from streams.decisions import Wish
 from streams.kafka import Kafka
@@ -92,12 +93,14 @@ def _by_policy(policy: Policy, command: str, value: str | None, *, known: bool) 
     eyes = policy.four_eyes
     needed = f"needed, within {eyes.within_ms // 60_000} min"
     limit = f"{grouped(eyes.above_base_amount)} {policy.base_currency}"
-    if command in eyes.commands:
+    if command in eyes.commands or command in ALWAYS_TWO:
         return needed
+    if command == "set_clock":
+        return f"not needed, unless it corrects what was told: then {needed}"
     if command not in OF_MARKS:
         return "not needed"
     if not known:
-        return f"{needed}, if it is about more than {limit} or a price is missing"
+        return f"{needed}, if it is about more than {limit}, with what you decided alone about the incident, or a fresh price is missing"
     if value is not None and number(value) <= number(eyes.above_base_amount):
-        return f"not needed up to {limit}"
-    return f"{needed}, {'since no price is known' if value is None else f'above {limit}'}"
+        return f"not needed up to {limit}, with what you decided alone about the incident"
+    return f"{needed}, {'since no fresh price is known' if value is None else f'above {limit}'}"

@@ -288,7 +288,9 @@ class Incident(Output, frozen=True, kw_only=True, gc=False):
     closed_at_ms: TimeMs | None = None
     clock: ClockSheet
     due: Annotated[tuple[Due, ...], Meta(description="What the clock sheet still waits for.")] = ()
-    timeline: Annotated[tuple[Happened, ...], Meta(description="In order; of many the first 20 and the newest 80.")] = ()
+    timeline: Annotated[
+        tuple[Happened, ...], Meta(description="In order; of many the first 20 and the newest 80, and the newest 50 notes and assignments.")
+    ] = ()
     marked_base_amount: Amount
     uncovered_base_amount: Amount
     policy_version: int

@@ -1,6 +1,7 @@
 """`compensation`, `sign-off` and `incident-report`: whom to pay back, who has agreed to it, and what a supervisor is told."""
 
 import pathlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from streams.dossier import Folded
 
 app = typer.Typer(rich_markup_mode=None)
+
+NOT_SIGNED = 1
 
 Incident = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id of the incident.", show_default=False)]
 Out = Annotated[pathlib.Path, typer.Option("--out", help="Directory for the files; it is made.", show_default=False)]
@@ -72,21 +75,28 @@ def sign_off(
     actor: Annotated[str, typer.Option("--actor", help="Your name in policy.actors.", show_default=False)],
     key_file: Annotated[str, typer.Option("--key-file", help="Your private key: a file that others can't read, or env:NAME.", show_default=False)],
     out: Annotated[pathlib.Path, typer.Option("--out", help="File for your signature.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
 ) -> None:
-    """Sign a compensation file's statement: its totals, its lines, its price rule. One changed unit makes the signature worthless."""
-    from streams.compensation_files import signable, signed, unattributed
+    """Show what a compensation file pays, to whom and at which price, and sign it: one changed unit makes the signature worthless."""
+    from streams.compensation_files import signed, unattributed
     from streams.signing_keys import own_key
+    from streams.to_sign import shown, to_sign
 
-    statement, statement_sha256 = signable(file)
-    incident_id = statement.incident_id
+    read = to_sign(file)
+    statement, incident_id, statement_sha256 = read.statement, read.statement.incident_id, read.sha256
+    for what, told in shown(read):
+        say(f"  {what}: {told}")
+    if statement.not_attributed:
+        say(unattributed(statement))
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"{actor}: sign it?", err=True):
+        say("Nothing was signed.")
+        raise typer.Exit(NOT_SIGNED)
     content = signed(incident_id, statement_sha256, actor, own_key(key_file, given(context).secrets))
     try:
         out.write_bytes(content)
     except OSError as error:
         raise RefusedError(f"The file {out} can't be written: {error.strerror}.") from error
     say(f"Signed by {actor}: incident {incident_id}, statement {statement_sha256}.")
-    if statement.not_attributed:
-        say(unattributed(statement))
 
 
 @app.command(epilog="Example: withdrawal-monitor incident-report incident-812-0 --out report --journal journal.jsonl.gz")

@@ -209,6 +209,7 @@ def show(context: typer.Context, journal: JournalFile = None, as_json: Annotated
         ("proposed hash", found.proposed_sha256 or "nothing is proposed"),
     ]
     rows += [(f"approved by {each.actor}", f"a second person may until {moment(each.until_ms)} UTC") for each in found.approved]
+    rows += [("also proposed", each) for each in found.also_proposed]
     print_rows(("policy", "is"), rows, title=f"Policy after {found.entries:,} entries")
     if found.changes:
         changes = [(each.setting, each.standing or NONE, each.proposed or NONE) for each in found.changes]

@@ -6,18 +6,16 @@ mark, of a verdict, of an incident's state. What marks are worth and who carries
 
 from collections import Counter
 from fractions import Fraction
-from math import ceil
 from typing import Any, NamedTuple
 
-from tests.simulation.mark_auditor import BASE, STANDING, Auditor, Record, number
+from tests.simulation.mark_auditor import STANDING, Auditor, Record, number
 from tests.simulation.notice_auditor import NoticeAuditor, Told
+from tests.simulation.power_auditor import PowerAuditor
 
 RANK = {"CLEAR": 0, "WATCH": 1, "UNSCORED": 2, "HOLD": 3}
 OPEN = ("new", "acknowledged", "investigating", "pending_closure")
 LOSSES = ("redirect", "amount_changed", "double_payout", "more_than_held", "replayed_request", "step_missing", "paid_after_cancellation", "reported")
 """Rules that hold a withdrawal because of a loss."""
-TELLING = ("acknowledge", "assign", "note", "set_clock")
-"""What a machine may decide."""
 FACTS = ("owner", "cause", "amount", "recovered_amount", "compensated_amount", "incident_id", "withdrawal_id", "account_id", "asset")
 BY_DECISION: dict[str, tuple[set[str], set[tuple[str, str]]]] = {
     "confirm": (set(), {("suspected", "confirmed"), ("suspected", "partly_recovered"), ("suspected", "suspected")}),
@@ -75,7 +73,8 @@ class DecisionAuditor:
         self.of_withdrawal: dict[str, set[str]] = {}
         self.incidents: dict[str, Record] = {}
         self.verdicts: dict[str, Record] = {}
-        self.proposed: str | None = None
+        self.proposed: list[str] = []
+        self.powers = PowerAuditor(two_for, above, marks)
         self.waiting: dict[tuple[Any, ...], Waiting] = {}
         self.set_by_people: set[str] = set()
         self.known_amounts: dict[str, Fraction] = {}
@@ -95,7 +94,7 @@ class DecisionAuditor:
         if subject in ("mark", "withdrawal"):
             record = (self.marks if subject == "mark" else self.verdicts).get(name)
             return None if record is None else (record["version"], record["version"])
-        return (0, 0) if subject == "rule" or name == self.proposed else None
+        return (0, 0) if subject == "rule" or name in self.proposed else None
 
     def about(self, value: dict[str, Any], marks: dict[str, Record]) -> list[Record]:
         """The marks that a decision is about."""
@@ -106,24 +105,6 @@ class DecisionAuditor:
             return [marks[each] for each in self.of_withdrawal.get(name, ()) if each in marks]
         return [mark for mark in marks.values() if mark["incident_id"] == name] if subject == "incident" else []
 
-    def stake(self, changed: list[Record], value: dict[str, Any]) -> Fraction | None:
-        """The whole value that was decided about; None where nothing gives a price."""
-        total = Fraction(0)
-        for mark in changed:
-            amount = number(value["amount"] if value["command"] == "recovered" else mark["amount"])
-            if value["command"] == "revise":
-                amount = max(amount, number(value["amount"]))
-            price = mark["price"] if value["command"] != "recovered" else None
-            if mark["asset"] == BASE:
-                total += amount
-                continue
-            newest = self.ledger.prices.get(mark["asset"])
-            price = price or (None if newest is None else newest[0])
-            if price is None:
-                return None
-            total += ceil(amount * number(price))
-        return total
-
     # ---- entries
 
     def entry(self, told: Told, records: list[Record], now_ms: int) -> None:
@@ -133,6 +114,7 @@ class DecisionAuditor:
         merged = {record["incident_id"]: record["merged_into"] for record in records if record["topic"] == "incidents" and record["merged_into"]}
         changed = [record for record in records if record["topic"] == "marks"]
         seen = self.version(told.value) if told.topic == "feedback" else None
+        sheet = self.incidents.get(told.value.get("subject_id", ""), {}).get("clock", {})
         costs: Counter[str] = Counter()
         for record in changed:
             known = self.marks.get(record["mark_id"])
@@ -147,7 +129,7 @@ class DecisionAuditor:
             elif record["topic"] == "incidents":
                 self.incident(record, told, outcome, merged)
         if outcome is not None:
-            self.judged(outcome, told, records, seen, before, now_ms)
+            self.judged(outcome, told, records, seen, before, now_ms, sheet)
         for name in held:
             of_it = [mark for mark in (*changed, *map(self.marks.__getitem__, self.of_withdrawal.get(name, ()))) if mark["withdrawal_id"] == name]
             ended = told.topic == "withdrawals" and told.value["status"] in (
@@ -186,6 +168,7 @@ class DecisionAuditor:
 
     def judged(
         self, outcome: Record, told: Told, records: list[Record], seen: tuple[int, int] | None, before: dict[str, Record], now_ms: int,
+        sheet: Record,
     ) -> None:  # fmt: skip
         """Whether an outcome was right, from who signed and what everybody knew."""
         value, what = told.value, outcome["what"]
@@ -194,6 +177,7 @@ class DecisionAuditor:
         if what == "refused":
             others = [record for record in records if record is not outcome and record.get("what") not in ("expired", "head")]
             assert all(record["topic"] == "incidents" and record["timeline"][-1]["what"] == "closure_withdrawn" for record in others), "refused"
+            assert "no such policy is proposed" not in outcome["detail"] or value["subject_id"] not in self.proposed, "a proposal was lost"
             if "must be asked for again" in outcome["detail"]:
                 late = self.waiting[key]
                 if late.told or now_ms < late.at_ms + self.within_ms:
@@ -205,13 +189,18 @@ class DecisionAuditor:
         assert person is not None
         assert told.signer == actor, "not signed by its actor"
         assert command in person.commands, "no role of that person's may decide it"
-        assert not person.machine or command in TELLING, "a machine decided"
         assert seen is not None, "decided about nothing"
         assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
         changed = [
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
-        stake = self.stake(changed, value)
+        changed += [
+            mark
+            for mark in records
+            if mark["topic"] == "marks" and mark["version"] == 1 and mark["mark_id"] not in before and self.is_about(value, mark)
+        ]  # what was reported
+        alone = what == "decided" and len(outcome["actors"]) == 1
+        self.powers.judged(value, person.machine, alone, sheet, self.marks)
         first = self.waiting.get(key)
         if what == "awaits-second":
             assert not [record for record in records if record["topic"] == "marks"], "a single person changed marks"
@@ -227,10 +216,11 @@ class DecisionAuditor:
             del self.waiting[key]
         else:
             assert outcome["actors"] == [actor]
-            assert command not in self.two_for, "it needs two"
-            assert stake is not None, "what has no price needs two"
-            assert stake <= self.above, "so much needs two"
+            self.powers.decided_alone(value, changed, self.marks, now_ms)
         if what == "decided":
+            self.powers.decided(command, changed, self.incidents)
+            if command == "change_policy":
+                self.proposed.clear()
             self.done(command, value, before)
             if command == "snooze":
                 self.snoozed[f"{value['subject_id']} {value['argument']}"] = value["time_ms"]
@@ -349,6 +339,7 @@ class DecisionAuditor:
             return
         told_of = told.value.get("subject_id") == name and told.topic == "feedback" and outcome is not None
         command = (outcome["what"], told.value["command"]) if told_of and outcome is not None else None
+        self.powers.incident(known, incident, command)
         absorbs = name in merged.values()
         if incident["assignee"] != known["assignee"]:
             assert command == ("decided", "assign") or absorbs, "assigned by nobody"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from monitor import entries
@@ -19,11 +20,14 @@ from tests.simulation.decision_auditor import DecisionAuditor, Person
 from tests.simulation.journals import ASSETS, START_MS, policy
 from tests.simulation.mark_auditor import STANDING, Auditor, Record
 from tests.simulation.notice_auditor import Told
+from tests.simulation.power_auditor import PROPOSALS_MAX
 from tests.simulation.test_auditor import STALE_MS, World, layers
 
 PARTITIONS = {"withdrawals": 1, "outflows": 1, "prices": 1, "reserves": 1, "feedback": 1, "retries": 1}
-NAMES = ("ana", "ben", "lea", "leo", "eve", "adam", "robot", "stranger")
+NAMES = ("ana", "ben", "lea", "leo", "eve", "adam", "robot", "stranger", "twin")
 KEYS = {name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32, b"-")) for name in NAMES}
+KEYS["twin"] = KEYS["lea"]
+"""Lea under another name, whom terms try to bring in."""
 PUBLIC = {name: base64.b64encode(key.public_key().public_bytes_raw()).decode() for name, key in KEYS.items()}
 ANALYST = ("acknowledge", "assign", "note", "set_clock", "confirm", "clear", "change_cause", "change_owner", "snooze")
 COMMANDS = {
@@ -78,7 +82,10 @@ class PeopleWorld(World):
         above = int(self.four_eyes.above_base_amount)
         self.people = DecisionAuditor(people, self.four_eyes.commands, above, self.four_eyes.within_ms, self.auditor)
         self.made: list[tuple[bytes, Told]] = []
-        self.proposed: tuple[Any, ...] = ()
+        self.newest: tuple[Any, ...] = ()
+        self.decides: tuple[Any, ...] = ()
+        self.proposed: dict[str, tuple[Any, ...]] = {}
+        self.files: list[tuple[Any, ...]] = []
         self.asked: list[dict[str, Any]] = []
         self.silent_until_ms = 0
         self.newest_term = ""
@@ -88,17 +95,25 @@ class PeopleWorld(World):
         return [self.next_term().entry, *self.writer.opened(START_MS)]
 
     def policy(self, taken: tuple[Any, ...]) -> Policy:
-        actors = {name: Actor(PUBLIC[name], ROLES[name], machine=name == "robot") for name in self.names}
+        names = self.rng.sample(self.names, len(self.names))  # the order of a table means nothing
+        actors = {name: Actor(PUBLIC[name], ROLES[name], machine=name == "robot") for name in names}
         roles = {name: Role(commands) for name, commands in COMMANDS.items()}  # type: ignore[arg-type]
-        return policy(layers=taken, price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=self.four_eyes)
+        four_eyes = self.four_eyes
+        if self.number and self.rng.random() < 0.2:
+            actors["twin"] = Actor(PUBLIC["lea"], ("lead",))
+        if self.number and self.rng.random() < 0.2:
+            four_eyes = msgspec.structs.replace(four_eyes, above_base_amount="0.5")  # no amount of yen
+        return policy(layers=taken, price_stale_after_ms=STALE_MS, actors=actors, roles=roles, four_eyes=four_eyes)
 
     def next_term(self) -> Drawn:
-        """A worker's policy: it decides at once where nobody may decide about policies."""
-        taken = layers(self.rng)
+        """A worker's policy, of a new file or of one that was told before: it decides at once where nobody may decide about policies."""
+        taken = self.rng.choice(self.files) if self.files and self.rng.random() < 0.4 else layers(self.rng)
         told = self.policy(taken)
-        self.proposed = taken
+        self.files = [*self.files, taken][-4:]
+        self.newest = taken
         if self.number == 0 or not self.administered:
             self.auditor.terms(taken)
+            self.decides = taken
         self.newest_term = f"term-{self.number}"
         return Drawn(entries.term(self.newest_term, ENGINE_VERSION, told, PARTITIONS, self.at_ms), Told("term", {}))
 
@@ -164,7 +179,8 @@ class PeopleWorld(World):
         before = next((told.value for _, told in reversed(self.made[-20:]) if told.topic == "feedback"), None)
         if draw > 0.98 and before is not None:  # another decision under a known id
             value["event_id"], fresh = before["event_id"], False
-        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), Told("feedback", value, fresh, signer))
+        told = Told("feedback", value, fresh, "lea" if signer == "twin" else signer)
+        drawn = Drawn(self.writer.event("feedback", value, self.at_ms), told)
         self.made.append(drawn)
         if fresh:
             self.asked.append(value)
@@ -182,8 +198,8 @@ class PeopleWorld(World):
         rng, people = self.rng, self.people
         command = rng.choices(list(DRAWN), list(DRAWN.values()))[0]
         value: dict[str, Any] = {"event_id": f"d{self.number}", "command": command}
-        if self.administered and people.proposed is not None and rng.random() < 0.2:
-            return value | {"command": "change_policy", "subject": "policy", "subject_id": people.proposed}
+        if self.administered and people.proposed and rng.random() < 0.2:
+            return value | {"command": "change_policy", "subject": "policy", "subject_id": rng.choice(people.proposed[-2:])}
         subject = rng.choice(("withdrawal", "mark", "mark", "incident"))
         if command in ("acknowledge", "assign", "note", "set_clock", "close") and rng.random() < 0.95:
             subject = "incident"
@@ -244,8 +260,10 @@ class PeopleWorld(World):
             if record["topic"] != "audit":
                 continue
             if record["what"] == "policy-proposed":
-                self.people.proposed = record["subject_id"]
-            elif told.topic == "term" and record["what"] == "term" and not any(each.get("what") == "policy-proposed" for each in records):
-                self.people.proposed = None
+                assert self.newest != self.decides, "what decides already was proposed"
+                name, proposed = record["subject_id"], self.people.proposed
+                self.proposed[name] = self.newest
+                proposed[:] = [*(each for each in proposed if each != name), name][-PROPOSALS_MAX:]
             elif record["what"] == "decided" and told.value.get("command") == "change_policy":
-                self.auditor.terms(self.proposed)
+                self.decides = self.proposed[told.value["subject_id"]]
+                self.auditor.terms(self.decides)

@@ -100,18 +100,20 @@ def test_who_waits_for_a_second_person_is_said_before_sending(stage: Stage, caps
 
 def test_what_waits_no_longer_is_not_told(stage: Stage, capsys: Captured) -> None:
     incident_id = redirected(stage, "w")
-    stage.say("lea", "close", "incident", incident_id, "--outcome", "test")
+    stage.say("lea", "close", "incident", incident_id, "--outcome", "confirmed_unauthorized")
     stage.now_ms += 3_600_000
     stage.tell("prices price=1000")
     stage.tell("tick")
     capsys.readouterr()
-    stage.say("leo", "close", "incident", incident_id, "--outcome", "test")
+    stage.say("leo", "close", "incident", incident_id, "--outcome", "confirmed_unauthorized")
     assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"], "hers has expired"
-    assert stage.say("leo", "close", "incident", incident_id, "--outcome", "test") == 0, "the first time he was told that it must be asked for again"
+    assert stage.say("leo", "close", "incident", incident_id, "--outcome", "confirmed_unauthorized") == 0, (
+        "the first time he was told that it must be asked for again"
+    )
     capsys.readouterr()
     stage.say("lea", "close", "incident", incident_id, "--outcome", "inconclusive")
     [waits, needed] = noted(capsys)
-    assert waits.startswith("waits: close test by leo, for a second person until ") and "you are the second" not in needed, (
+    assert waits.startswith("waits: close confirmed_unauthorized by leo, for a second person until ") and "you are the second" not in needed, (
         "another outcome isn't the same"
     )
 
@@ -119,7 +121,7 @@ def test_what_waits_no_longer_is_not_told(stage: Stage, capsys: Captured) -> Non
 @pytest.mark.parametrize(
     ("amount", "told"),
     [
-        ("10000", "not needed up to 10,000,000 JPY"),
+        ("10000", "not needed up to 10,000,000 JPY, with what you decided alone about the incident"),
         ("10001", "needed, within 60 min, above 10,000,000 JPY"),
     ],
 )
@@ -134,7 +136,8 @@ def test_the_value_of_a_mark_says_whether_a_second_person_is_needed(stage: Stage
 def test_of_many_marks_the_limit_is_said(stage: Stage, capsys: Captured) -> None:
     stage.say("ana", "confirm", "incident", redirected(stage, "w"))
     assert noted(capsys)[-1] == (
-        "second person: needed, within 60 min, if it is about more than 10,000,000 JPY or a price is missing, by the configured policy"
+        "second person: needed, within 60 min, if it is about more than 10,000,000 JPY, with what you decided alone about the incident, or a fresh "
+        "price is missing, by the configured policy"
     )
 
 
@@ -160,7 +163,11 @@ def test_a_stale_version_is_refused_with_the_present_one(stage: Stage, capsys: C
     assert stage.engine.state.incidents.by_id[incident_id].assignee == "ben"
 
 
-def test_recovered_takes_an_amount_and_a_withdrawal_is_found_among_verdicts(stage: Stage, capsys: Captured) -> None:
+def test_recovered_takes_an_amount_and_a_withdrawal_is_found_among_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured,
+) -> None:  # fmt: skip
+    stage = Stage(tmp_path, monkeypatch, four_eyes=FourEyes(commands=()))
+    stage.tell("prices price=1000")
     redirected(stage, "w")
     assert stage.say("ana", "confirm", "withdrawal", "w") == 0
     assert "  verdict: HOLD" in capsys.readouterr().err
@@ -197,8 +204,7 @@ def test_a_policy_is_changed_by_its_hash(tmp_path: Path, monkeypatch: pytest.Mon
     stage = Stage(tmp_path, monkeypatch, actors=actors("ana", "adam", "eve"))
     changed = msgspec.structs.replace(stage.engine.state.policy, late_after_ms=5_000)
     stage.feed(entries.term("term-2", ENGINE_VERSION, changed, {"feedback": 1}, stage.now_ms))
-    proposal = stage.engine.state.proposal
-    assert proposal is not None
+    [proposal] = stage.engine.state.proposals.values()
     assert stage.say("adam", "change-policy", "policy", proposal.sha256) == 0
     assert "differs in late_after_ms" in capsys.readouterr().err
     assert stage.say("eve", "change-policy", "policy", proposal.sha256) == 0
@@ -299,3 +305,24 @@ def test_made_keys_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert base64.b64decode(shown) == made.public_key().public_bytes_raw()
     assert stage.run("decide", "keys", str(path)) == 2
     assert capsys.readouterr().err == f"The file {path} can't be written: File exists.\n"
+
+
+def test_a_clock_time_is_told_by_one_and_corrected_by_two(stage: Stage, capsys: Captured) -> None:
+    incident_id = redirected(stage, "w")
+    told = ("set-clock", "incident", incident_id, "--clock", "regulator_told", "--at")
+    assert stage.say("ana", *told, words.exact_moment(stage.now_ms)) == 0
+    said = capsys.readouterr()
+    assert "second person: not needed, unless it corrects what was told: then needed, within 60 min" in said.err
+    assert said.out.startswith("decided: ")
+    assert stage.say("ana", *told, words.exact_moment(stage.now_ms)) == 0
+    assert capsys.readouterr().out.startswith("awaits-second: ")
+
+
+def test_two_change_the_policy_whatever_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("WITHDRAWAL_MONITOR__POLICY__FOUR_EYES__COMMANDS", '["release"]')
+    stage = Stage(tmp_path, monkeypatch, actors=actors("ana", "adam", "eve"), four_eyes=FourEyes(commands=("release",)))
+    changed = msgspec.structs.replace(stage.engine.state.policy, late_after_ms=5_000)
+    stage.feed(entries.term("term-2", ENGINE_VERSION, changed, {"feedback": 1}, stage.now_ms))
+    [name] = stage.engine.state.proposals
+    assert stage.say("adam", "change-policy", "policy", name) == 0
+    assert noted(capsys) == ["second person: needed, within 60 min, by the configured policy"]

@@ -9,7 +9,7 @@ from monitor.plans import PlanBrokenError
 from monitor.policy import FourEyes
 from tests.simulation.journals import START_MS
 from tests.unit.story import Story
-from tests.unit.test_decided import actors, begun, outcome, redirected, say, stage, state_of
+from tests.unit.test_decided import ALL, actors, begun, outcome, redirected, say, stage, state_of
 
 ALONE = FourEyes(commands=())
 
@@ -185,7 +185,7 @@ def test_what_an_incident_refuses(state: str, command: str, changes: dict[str, A
     if state == "acknowledged":
         say(story, "ana", "acknowledge", incident_id, "incident")
     elif state == "closed":
-        say(story, "lea", "close", incident_id, "incident", argument="test")
+        say(story, "lea", "close", incident_id, "incident", argument="inconclusive")
     assert story.engine.state.incidents.by_id[incident_id].stage == state
     before = state_of(story)
     told = outcome(say(story, "lea", command, incident_id, "incident", **changes))
@@ -203,7 +203,7 @@ def test_what_was_done_to_an_incident_is_said_and_published() -> None:
         ("assign", {"argument": "ben"}, "assigned to ben", "investigating"),
         ("note", {}, "noted", "investigating"),
         ("set_clock", {"argument": "halted", "time_ms": at_ms}, f"halted at {at_ms}", "investigating"),
-        ("close", {"argument": "customers_own_act"}, "closed as customers_own_act", "closed"),
+        ("close", {"argument": "inconclusive"}, "closed as inconclusive", "closed"),
         ("note", {}, "noted", "closed"),
         ("set_clock", {"argument": "police_told", "time_ms": at_ms}, f"police_told at {at_ms}", "closed"),
         ("reopen", {}, "open again", "investigating"),
@@ -230,14 +230,15 @@ def test_a_word_on_a_mark_or_an_incident_is_one_on_its_withdrawals() -> None:
     redirected(story)
     labels, incidents = story.engine.state.labels.by_id, story.engine.state.incidents.by_id
     say(story, "ana", "confirm", "withdrawal:w", "mark")
-    assert labels["w"].votes == {"ana": "confirm"}
+    ana, ben, lea = (ALL[name].public_key for name in ("ana", "ben", "lea"))
+    assert labels["w"].votes == {ana: "confirm"}
     [incident] = incidents.values()
     incident.withdrawals.clear()  # as one beyond the limit of what incidents name
     say(story, "ben", "confirm", incident.incident_id, "incident")
-    assert labels["w"].votes == {"ana": "confirm", "ben": "confirm"}
+    assert labels["w"].votes == {ana: "confirm", ben: "confirm"}
     say(story, "lea", "compensated", "w")
     assert "0 mark(s) confirmed" in outcome(say(story, "lea", "confirm", "w"))  # who agrees with what was paid is heard too
-    assert list(labels["w"].votes) == ["ana", "ben", "lea"]
+    assert list(labels["w"].votes) == [ana, ben, lea]
 
 
 def test_who_has_said_it_of_one_of_two_withdrawals_is_heard_on_both() -> None:
@@ -247,7 +248,8 @@ def test_who_has_said_it_of_one_of_two_withdrawals_is_heard_on_both() -> None:
         say(story, actor, "confirm", name)
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
     assert "0 mark(s) confirmed" in outcome(say(story, "ana", "confirm", incident_id, "incident"))
-    assert {name: list(label.votes) for name, label in story.engine.state.labels.by_id.items()} == {"w": ["ana"], "v": ["ben", "ana"]}
+    ana, ben = (ALL[name].public_key for name in ("ana", "ben"))
+    assert {name: list(label.votes) for name, label in story.engine.state.labels.by_id.items()} == {"w": [ana], "v": [ben, ana]}
     assert "no mark of it is suspected (confirmed)" in outcome(say(story, "ana", "confirm", incident_id, "incident"))
 
 

@@ -15,7 +15,6 @@ from monitor.policy import Asset
 from monitor.price_rules import PriceRule, mean, parse_rule
 from streams.cli.app import run
 from streams.compensation import _holdings, _recorded_prices
-from streams.dossier import Accepted
 from tests.unit.test_compensation_files import Kept, cells, compensate, kept, sign
 from tests.unit.test_decided import ALL, say
 
@@ -98,17 +97,6 @@ def test_a_price_that_the_ledger_never_took_is_in_no_average(tmp_path: Path) -> 
     incident_id = robbed(story)
     file = compensate(incident_id, kept(story, tmp_path), tmp_path / "out", rule=f"average:0..{story.now_ms}")
     assert [(price["price"], price["prices"]) for price in file["statement"]["prices"]] == [("1000", 3)]
-
-
-def test_a_price_that_jumped_counts_once_a_person_confirms_it() -> None:
-    story, accepted = priced("1000"), Accepted()
-    story.engine.witness = accepted.witness
-    story.tell("prices price=100000")
-    jumped = story.offset - 1
-    assert jumped not in accepted
-    assert story.engine.state.marks.prices.confirm("BTC")
-    say(story, "ana", "note", "w", "withdrawal")
-    assert jumped in accepted and story.offset - 1 in accepted
 
 
 @pytest.mark.parametrize("absurd_ms", [1, 4_000_000_000_000])

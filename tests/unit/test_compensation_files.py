@@ -19,6 +19,7 @@ from monitor.sign_offs import status
 from streams.cli.app import run
 from streams.journal_file import line_of
 from streams.pages import Page, Section, Table, html_page, markdown
+from tests.simulation.journals import policy
 from tests.unit.story import Story
 from tests.unit.test_decided import ALL, KEYS, say
 
@@ -312,9 +313,10 @@ def test_an_average_is_of_the_recorded_prices(tmp_path: Path) -> None:
 
 
 def test_one_person_twice_is_one_person() -> None:
+    told = policy(actors=ALL)
     one = SignOff(actor="lea", incident_id="i", statement_sha256="0" * 64, signature="x")
     two = SignOff(actor="leo", incident_id="i", statement_sha256="0" * 64, signature="y")
-    assert (status([one, one], 0), status([one, two], 0), status([one, two], 1)) == ("DRAFT", "SIGNED", "DRAFT")
+    assert (status([one, one], 0, told), status([one, two], 0, told), status([one, two], 1, told)) == ("DRAFT", "SIGNED", "DRAFT")
 
 
 def test_revisions_are_each_change_of_amount_or_stage_with_the_sum_after_it(tmp_path: Path) -> None:

@@ -208,16 +208,6 @@ def test_a_jump_after_a_jump_still_waits_and_the_same_moment_confirms_nothing() 
     assert (marks.prices.newest["BTC"].text, marks.prices.jumped) == ("3999", {})
 
 
-def test_a_person_may_confirm_a_price() -> None:
-    story = funded("balances amount=2")
-    told(story, "prices price=2000", "withdrawals status=requested balance_before=0")
-    state, decisions = story.engine.state, story.engine.decisions
-    assert not state.marks.prices.confirm("ETH")
-    assert state.marks.prices.confirm("BTC")
-    decisions.priced("BTC")
-    assert (state.marks.total.marked_base_minor, state.held.exposure.hot_base_minor, state.marks.prices.jumped) == (2_000, 4_000, {})
-
-
 # --- levels ---
 
 

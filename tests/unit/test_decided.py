@@ -280,7 +280,7 @@ def test_an_incident_from_acknowledgement_to_its_end() -> None:
     assert "argument must be one of" in tell("lea", "close", argument="whatever")
     assert tell("lea", "close", argument="confirmed_unauthorized").startswith("awaits-second: ")
     assert incident.stage == "pending_closure"
-    assert tell("leo", "close", argument="test").startswith("awaits-second: ")  # another outcome is another decision
+    assert tell("leo", "close", argument="inconclusive").startswith("awaits-second: ")  # another outcome is another decision
     assert tell("leo", "close", argument="confirmed_unauthorized").startswith("decided: ")
     assert (incident.stage, incident.outcome) == ("closed", "confirmed_unauthorized")
     assert "is closed" in tell("leo", "close", argument="confirmed_unauthorized")
@@ -290,15 +290,15 @@ def test_new_facts_dont_part_two_who_agree_but_another_decision_does() -> None:
     story = begun()
     redirected(story, "w")
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
-    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_id, "incident", argument="inconclusive")
     redirected(story, "v")
     story.tell("tick")
-    assert outcome(say(story, "leo", "close", incident_id, "incident", argument="test")).startswith("decided: ")
+    assert outcome(say(story, "leo", "close", incident_id, "incident", argument="inconclusive")).startswith("decided: ")
     say(story, "lea", "reopen", incident_id, "incident")
     say(story, "leo", "reopen", incident_id, "incident")
-    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_id, "incident", argument="inconclusive")
     say(story, "ana", "assign", incident_id, "incident", argument="ben")
-    assert "approved it on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="test"))
+    assert "approved it on version" in outcome(say(story, "leo", "close", incident_id, "incident", argument="inconclusive"))
 
 
 def test_a_closing_that_nobody_seconds_in_time_is_taken_back() -> None:
@@ -306,7 +306,7 @@ def test_a_closing_that_nobody_seconds_in_time_is_taken_back() -> None:
     redirected(story)
     incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
     incident: Any = story.engine.state.incidents.by_id[incident_id]
-    say(story, "lea", "close", incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_id, "incident", argument="confirmed_unauthorized")
     story.now_ms += 20_000
     say(story, "leo", "close", incident_id, "incident", argument="inconclusive")
     story.now_ms += 15_000

@@ -94,10 +94,10 @@ def test_a_contradiction_parts_two_who_would_close_the_incident() -> None:
     story.tell(HELD)
     say(story, "ana", "confirm", "w")
     incident = incident_of(story)
-    say(story, "lea", "close", incident.incident_id, "incident", argument="confirmed_unauthorized")
+    say(story, "lea", "close", incident.incident_id, "incident", argument="confirmed_system_failure")
     story.tell("withdrawals status=failed amount=5")
     assert incident.stage == "acknowledged"
-    assert "approved it on version" in outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="confirmed_unauthorized"))
+    assert "approved it on version" in outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="confirmed_system_failure"))
 
 
 # --- a closing that can't be seconded any more ---
@@ -108,7 +108,7 @@ def test_a_closing_that_another_decision_makes_stale_is_taken_back_at_once() -> 
     story.tell(HELD)
     incident = incident_of(story)
     say(story, "ana", "acknowledge", incident.incident_id, "incident")
-    say(story, "lea", "close", incident.incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident.incident_id, "incident", argument="inconclusive")
     told = say(story, "ana", "set_clock", incident.incident_id, "incident", argument="halted", time_ms=story.now_ms)
     [published] = [record for record in told if record["topic"] == "incidents"]
     assert (published["state"], published["outcome"]) == ("acknowledged", None)
@@ -116,21 +116,21 @@ def test_a_closing_that_another_decision_makes_stale_is_taken_back_at_once() -> 
     assert lines[0] == ("closure_withdrawn", "its clock sheet was filled in meanwhile")
     assert lines[1][0] == "clock_set"
     # The stale one is refused, asked for again, and then it takes two as ever.
-    assert "approved it on version" in outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="test"))
-    assert outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="test")).startswith("awaits-second")
+    assert "approved it on version" in outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="inconclusive"))
+    assert outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="inconclusive")).startswith("awaits-second")
     assert incident.stage == "pending_closure"
-    assert outcome(say(story, "lea", "close", incident.incident_id, "incident", argument="test")).startswith("decided")
+    assert outcome(say(story, "lea", "close", incident.incident_id, "incident", argument="inconclusive")).startswith("decided")
 
 
 def test_the_stale_one_s_end_doesnt_take_back_what_was_proposed_since() -> None:
     story = begun(four_eyes=FourEyes(within_ms=30_000))
     story.tell(HELD)
     incident = incident_of(story)
-    say(story, "lea", "close", incident.incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident.incident_id, "incident", argument="inconclusive")
     say(story, "ana", "assign", incident.incident_id, "incident", argument="ben")
     assert (incident.stage, incident.assignee) == ("investigating", "ben")
     story.now_ms += 15_000
-    say(story, "leo", "close", incident.incident_id, "incident", argument="inconclusive")
+    say(story, "leo", "close", incident.incident_id, "incident", argument="confirmed_system_failure")
     story.now_ms += 15_000
     assert [record["what"] for record in story.tell("tick") if record.get("event_id")] == ["expired"]
     assert incident.stage == "pending_closure"
@@ -142,7 +142,7 @@ def test_the_stale_one_s_end_doesnt_take_back_what_was_proposed_since() -> None:
 def test_what_it_goes_back_to_survives_a_restart() -> None:
     story = begun(four_eyes=FourEyes(within_ms=30_000))
     story.tell(HELD)
-    say(story, "lea", "close", incident_of(story).incident_id, "incident", argument="test")
+    say(story, "lea", "close", incident_of(story).incident_id, "incident", argument="inconclusive")
     story.engine = Engine.thaw(decode(encode(story.engine.freeze())))
     story.now_ms += 35_000
     story.tell("tick")

@@ -272,8 +272,13 @@ def test_the_timeline_is_bounded_and_keeps_its_beginning() -> None:
     for number in range(500):
         assert handling.note(incident_id, f"note {number}", "aiko", story.now_ms) is None
     timeline = story.engine.state.incidents.by_id[incident_id].timeline
-    assert len(timeline) == 100
-    assert (timeline[0].what, timeline[-1].detail) == ("opened", "note 499")
+    assert [line.what for line in timeline[:2]] == ["opened", "paged"]
+    assert [line.detail for line in timeline[2:]] == [f"note {number}" for number in range(450, 500)]
+    for number in range(200):
+        story.engine.state.incidents.by_id[incident_id].happened(story.now_ms, "merged", f"another {number}")
+    timeline = story.engine.state.incidents.by_id[incident_id].timeline
+    assert [line.detail for line in timeline if line.what == "merged"] == [f"another {number}" for number in (*range(18), *range(120, 200))]
+    assert sum(line.what == "noted" for line in timeline) == 50
 
 
 def test_3_000_holds_of_one_attack_are_one_incident_and_one_page() -> None:

@@ -106,7 +106,7 @@ def test_what_is_parted_stays_so_through_merges() -> None:
 def test_what_is_moved_nowhere_is_refused(argument: str, why: str) -> None:
     story = begun(four_eyes=ALONE)
     ids = {"own": victim(story, "A"), "closed": victim(story, "B")}
-    say(story, "lea", "close", ids["closed"], "incident", argument="test")
+    say(story, "lea", "close", ids["closed"], "incident", argument="inconclusive")
     assert why in outcome(say(story, "lea", "move", "withdrawal:vA", "mark", argument=ids.get(argument, argument)))
     assert story.engine.state.marks.by_id["withdrawal:vA"].version == 1
 
@@ -114,7 +114,7 @@ def test_what_is_moved_nowhere_is_refused(argument: str, why: str) -> None:
 def test_a_move_to_a_known_incident_and_the_closing_that_it_stops() -> None:
     story = begun(four_eyes=FourEyes(commands=("close",), above_base_amount="100000000"))
     ids = [victim(story, name) for name in "AB"]
-    assert outcome(say(story, "lea", "close", ids[1], "incident", argument="test")).startswith("awaits-second")
+    assert outcome(say(story, "lea", "close", ids[1], "incident", argument="inconclusive")).startswith("awaits-second")
     assert outcome(say(story, "lea", "move", "withdrawal:vA", "mark", argument=ids[1])).startswith("decided")
     incidents = story.engine.state.incidents
     assert [incidents.by_id[name].marks for name in ids] == [0, 2]
