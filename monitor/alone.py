@@ -36,10 +36,16 @@ class Alone:
             total += value
         return total
 
-    def add(self, actor: str, step: Step) -> None:
-        """Its actor has decided it alone."""
-        marks, incidents, who = self.state.marks.by_id, self.state.incidents.by_id, person(self.state.policy, actor)
+    def incidents(self, step: Step) -> dict[str, str]:
+        """The incidents of the marks that a step is about, as they are now."""
+        marks = self.state.marks.by_id
+        return {mark_id: marks[mark_id].incident_id for mark_id in step.stakes if mark_id in marks}
+
+    def add(self, actor: str, step: Step, before: dict[str, str]) -> None:
+        """Its actor has decided it alone. What was moved counts in the incident that it was in `before` too: parting marks makes no room."""
+        after, incidents, who = self.incidents(step), self.state.incidents.by_id, person(self.state.policy, actor)
         for mark_id, value in step.stakes.items():
-            incident = incidents.get(marks[mark_id].incident_id) if mark_id in marks else None
-            if incident is not None and value is not None:
-                incident.alone[who] = incident.alone.get(who, 0) + value
+            for incident_id in dict.fromkeys((before.get(mark_id), after.get(mark_id))):
+                incident = incidents.get(incident_id or "")
+                if incident is not None and value is not None:
+                    incident.alone[who] = incident.alone.get(who, 0) + value

@@ -53,8 +53,9 @@ class Decided:
             self._say("refused", decision, f"{told} changes nothing: {step}")
             return
         if not self._needs_second(decision, step):
+            before = self.alone.incidents(step)
             self._say("decided", decision, f"{told}: {step.do((decision.actor,))}: {decision.reason}")
-            self.alone.add(decision.actor, step)
+            self.alone.add(decision.actor, step, before)
             return
         policy = self.state.policy
         asked = self.state.approvals.ask(

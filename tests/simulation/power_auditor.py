@@ -52,10 +52,12 @@ class PowerAuditor:
         assert value["command"] not in self.two_for, "it needs two"
         stakes = {mark["mark_id"]: self.stake(mark, value, now_ms) for mark in changed}
         together = Fraction(sum(self.alone[value["actor"], incident] for incident in {marks[name]["incident_id"] for name in stakes}))
+        left = {mark["mark_id"]: mark["incident_id"] for mark in changed}
         for name, stake in stakes.items():
             assert stake is not None, "what has no price that can be relied on needs two"
             together += stake
-            self.alone[value["actor"], marks[name]["incident_id"]] += stake  # type: ignore[assignment]  # a fraction
+            for incident in {left[name], marks[name]["incident_id"]}:  # what was moved counts in both
+                self.alone[value["actor"], incident] += stake  # type: ignore[assignment]  # a fraction
         assert not stakes or together <= self.above, "so much needs two, at once or in slices"
 
     def stake(self, mark: Record, value: dict[str, Any], now_ms: int) -> Fraction | None:

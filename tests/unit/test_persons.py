@@ -225,3 +225,12 @@ def test_by_default_two_say_what_came_back() -> None:
     redirected(story)
     say(story, "ana", "confirm", "w")
     assert outcome(say(story, "lea", "recovered", "w", amount="0.1")).startswith("awaits-second")
+
+
+def test_parting_marks_makes_no_room() -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="3000"))
+    for number in range(3):
+        mark = redirected(story, f"w{number}", "1.5")
+    told = [outcome(say(story, "lea", "move", f"withdrawal:w{number}", "mark", argument="new")).partition(":")[0] for number in range(3)]
+    assert told == ["decided", "decided", "awaits-second"]
+    assert sums(story, mark["incident_id"]) == [3_000]
