@@ -11,7 +11,7 @@ from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Allocation, AssetCoverage, Coverage, LayerCoverage, Mark, WalletAtRisk
 from monitor.exposure import AssetExposure
 from monitor.gauges import AssetFigures, CoverageFigures, LayerFigures, RiskFigures
-from monitor.headroom import NOTHING, Headroom, Kept, at_risk, guarantees, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
+from monitor.headroom import NOTHING, Headroom, assets_kept, at_risk, headrooms, hundredths_of_percent, kept_in_kind, most_at_risk, shortfall
 from monitor.layers import UNCOVERED
 from monitor.ledger import Part
 from monitor.mark_state import AssetSums, MarkState
@@ -66,13 +66,13 @@ def figures(marks: Marks, now_ms: int) -> CoverageFigures:
 def coverage(state: State, now: Position, scope: Literal["changed", "whole"], assets: Iterable[str] = ()) -> Coverage:
     """One record: of the assets that changed, or of all that are marked, held or kept in kind."""
     marks, (totals, left), exposure = state.marks, now, state.held.exposure
-    base, kept, guaranteed = marks.policy.base_currency, kept_in_kind(marks), guarantees(marks)
+    base, decimals = marks.policy.base_currency, marks.decimals(marks.policy.base_currency)
     rooms = {terms.layer_id: marks.ledger.room(terms) for terms in marks.ledger.order}
-    names = sorted({*marks.sums, *exposure.by_asset, *kept} if scope == "whole" else set(assets))
+    names = sorted({*marks.sums, *exposure.by_asset, *assets_kept(marks)} if scope == "whole" else set(assets))
     share = hundredths_of_percent(exposure.hot_base_minor, exposure.customers_base_minor) if state.held.whole else None
 
     def money(amount_minor: int) -> str:
-        return printed(amount_minor, marks.decimals(base))
+        return printed(amount_minor, decimals)
 
     return Coverage(
         decided_at_ms=state.clock.now_ms,
@@ -94,7 +94,7 @@ def coverage(state: State, now: Position, scope: Literal["changed", "whole"], as
                 for layer_id, layer in marks.ledger.layers.items()
             ]
         ),
-        assets=tuple(_asset(state, asset, kept.get(asset, Kept()), guaranteed.get(asset, 0), left) for asset in names),
+        assets=tuple([_asset(state, asset, left) for asset in names]),
         available_base_amount=money(totals.available_base_minor),
         held_base_amount=money(totals.held_base_minor),
         paid_base_amount=money(totals.paid_base_minor),
@@ -130,8 +130,8 @@ def _layer(
     )
 
 
-def _asset(state: State, asset: str, kept: Kept, guarantee_minor: int, left: dict[Cause, Headroom]) -> AssetCoverage:
-    marks = state.marks
+def _asset(state: State, asset: str, left: dict[Cause, Headroom]) -> AssetCoverage:
+    marks, kept = state.marks, kept_in_kind(state.marks, asset)
     sums, exposure = marks.sums.get(asset, UNMARKED), state.held.exposure.by_asset.get(asset, NOTHING)
     decimals, base_decimals, price = marks.decimals(asset), marks.decimals(marks.policy.base_currency), marks.prices.newest.get(asset)
     return AssetCoverage(
@@ -146,7 +146,7 @@ def _asset(state: State, asset: str, kept: Kept, guarantee_minor: int, left: dic
         headroom_base_amount={cause: printed(room.of(asset), base_decimals) for cause, room in left.items()},
         customers=printed(exposure.customers_minor, decimals),
         customers_hot=printed(exposure.hot_minor, decimals),
-        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, guarantee_minor), decimals),
+        guarantee_shortfall=printed(_shortfall(marks, asset, exposure, kept.guarantee_minor), decimals),
         price=None if price is None else price.text,
         price_standing=marks.price_standing(asset, state.clock.now_ms),
     )
@@ -195,16 +195,20 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
     subject, price = mark.subject, mark.price
     decimals, base_decimals = marks.decimals(subject.asset), marks.decimals(marks.policy.base_currency)
 
-    def units(amount_minor: int) -> str:
-        return printed(amount_minor, decimals)
-
     def base(amount_minor: int | None) -> str | None:
         return None if amount_minor is None else printed(amount_minor, base_decimals)
 
     def allocation(account: Literal["held", "paid", "recovered"], part: Part) -> Allocation:
-        own, passed = (printed(amount, marks.decimals(part.unit)) for amount in (part.amount_minor, part.deductible_minor))
-        return Allocation(part.layer_id, account, part.unit, own, units(part.asset_minor), base(part.base_minor), passed)
+        own = marks.decimals(part.unit)
+        return Allocation(
+            part.layer_id, account, part.unit, printed(part.amount_minor, own), printed(part.asset_minor, decimals), base(part.base_minor),
+            printed(part.deductible_minor, own),
+        )  # fmt: skip
 
+    allocations = [allocation("held", part) for part in mark.parts]
+    if mark.paid:
+        allocations += [allocation("paid", part) for part in mark.paid]
+        allocations += [allocation("recovered", part) for part in mark.returned]
     return Mark(
         decided_at_ms=now_ms,
         mark_id=subject.mark_id,
@@ -214,10 +218,10 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
         account_id=subject.account_id,
         owner=subject.owner,
         asset=subject.asset,
-        amount=units(subject.amount_minor),
-        open_amount=units(mark.open_minor),
-        recovered_amount=units(mark.recovered_minor),
-        compensated_amount=units(mark.compensated_minor),
+        amount=printed(subject.amount_minor, decimals),
+        open_amount=printed(mark.open_minor, decimals),
+        recovered_amount=printed(mark.recovered_minor, decimals),
+        compensated_amount=printed(mark.compensated_minor, decimals),
         base_amount=base(mark.base_minor),
         price=price.text if price is not None else None,
         price_source=price.source if price is not None else None,
@@ -225,11 +229,7 @@ def mark_record(marks: Marks, mark: MarkState, now_ms: int) -> Mark:
         cause=mark.cause,
         provider_id=subject.provider_id,
         incident_id=mark.incident_id,
-        allocations=(
-            *(allocation("held", part) for part in mark.parts),
-            *(allocation("paid", part) for part in mark.paid),
-            *(allocation("recovered", part) for part in mark.returned),
-        ),
+        allocations=tuple(allocations),
         uncovered_base_amount=base(mark.uncovered_base_minor),
         policy_version=marks.policy.version,
     )
@@ -253,9 +253,9 @@ def layer_figures(marks: Marks) -> dict[str, LayerFigures]:
 
 def asset_figures(state: State) -> dict[str, AssetFigures]:
     """Every asset's sums, for gauges."""
-    marks, exposure, guaranteed = state.marks, state.held.exposure.by_asset, guarantees(state.marks)
+    marks, exposure = state.marks, state.held.exposure.by_asset
     found = {}
-    for asset in sorted({*marks.sums, *exposure, *kept_in_kind(marks)}):
+    for asset in sorted({*marks.sums, *exposure, *assets_kept(marks)}):
         sums, exposed = marks.sums.get(asset, UNMARKED), exposure.get(asset, NOTHING)
         found[asset] = AssetFigures(
             marks.decimals(asset),
@@ -265,7 +265,7 @@ def asset_figures(state: State) -> dict[str, AssetFigures]:
             sums.uncovered_base_minor,
             exposed.customers_minor,
             exposed.hot_minor,
-            _shortfall(marks, asset, exposed, guaranteed.get(asset, 0)),
+            _shortfall(marks, asset, exposed, kept_in_kind(marks, asset).guarantee_minor),
             marks.price_standing(asset, state.clock.now_ms),
         )
     return found

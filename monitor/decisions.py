@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from monitor import paging
 from monitor.budget import HOUR_MS
 from monitor.contracts.base import Cause, Mode
 from monitor.contracts.outputs import Alert, Audit, ReasonGiven, ReviewTold, Verdict, VerdictKind
@@ -165,11 +166,13 @@ class Decisions:
             None if marked is None else marked.incident_id,
         )  # fmt: skip
         incident_id = joined.incident.incident_id
-        joined.incident.gone |= left and not rule.statistical
         for other in joined.merged:
             merged(self, joined.incident, other)
+        stood_minor = joined.incident.marked_base_minor
         for loss in (*finding.beside, *(() if subject is None else (subject,))):
             self._mark(loss, rule.cause, incident_id)
+        if left and not rule.statistical:
+            paging.left(joined.incident, max(0, joined.incident.marked_base_minor - stood_minor))
         if joined.opened or joined.merged:
             self.publish_incident(incident_id)
         if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):
@@ -281,12 +284,13 @@ class Decisions:
             self._mark(mark.subject, mark.cause, mark.incident_id)
             self._tell(mark.incident_id)
 
-    def left(self, known: Known) -> None:
+    def left(self, withdrawal_id: str, known: Known) -> None:
         """What was held has left: people are woken for it, if it was an exact rule that held it."""
         incident = self.state.incidents.by_id.get(self.state.incidents.root(known.incident_id) or "")
         exact = any(rule_of(reason.rule).verdict == "HOLD" and not rule_of(reason.rule).statistical for reason in known.reasons)
-        if incident is not None and exact and not incident.gone:
-            incident.gone = True
+        if incident is not None and exact:
+            marks = (self.state.marks.by_id[mark_id] for mark_id in self.state.marks.of_withdrawal(withdrawal_id))
+            paging.left(incident, sum(mark.base_minor or 0 for mark in marks if mark.incident_id == incident.incident_id))
             self._tell(incident.incident_id)
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:

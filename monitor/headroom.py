@@ -67,42 +67,45 @@ def headrooms(marks: Marks) -> dict[Cause, Headroom]:
 
 def set_aside(marks: Marks, cause: Cause) -> int:
     """What the headroom for a cause would be if marks had nothing of the layers: they are as large as what they can carry and what marks have of them."""
-    ledger = marks.ledger
-    its = (terms for terms in ledger.order if cause in terms.causes)
-    sizes = ((terms.unit, for_one_event(terms, ledger.room(terms) + ledger.layers[terms.layer_id].used_minor)) for terms in its)
-    return sum(marks.value(unit, minor) or 0 for unit, minor in sizes)
+    ledger, total_minor = marks.ledger, 0
+    for terms in ledger.order:
+        if cause in terms.causes:
+            size_minor = ledger.room(terms) + ledger.layers[terms.layer_id].used_minor
+            total_minor += marks.value(terms.unit, for_one_event(terms, size_minor)) or 0
+    return total_minor
 
 
 class Kept(NamedTuple):
-    """What the layers kept in one asset have of it, in its minor units."""
+    """What the layers kept in one asset have of it, and what of that is its guarantee, in its minor units.
+
+    The guarantee is what the layers of that kind have available, and hold for marks, which is still there. A liability reserve or an insurance in the
+    same asset is none: the rule wants assets of the exchange's own, kept for just this.
+    """
 
     available_minor: int = 0
     held_minor: int = 0
     paid_minor: int = 0
+    guarantee_minor: int = 0
 
 
-def kept_in_kind(marks: Marks) -> dict[str, Kept]:
-    """By asset, over the layers in the policy that are kept in one; of what is drawn on claim nothing is kept."""
-    kept: dict[str, Kept] = {}
-    for terms in marks.ledger.order:
-        if terms.unit != marks.policy.base_currency and not terms.on_claim:
-            state, before = marks.ledger.layers[terms.layer_id], kept.get(terms.unit, Kept())
-            parts = before.available_minor + state.available_minor, before.held_minor + state.held_minor, before.paid_minor + state.paid_minor
-            kept[terms.unit] = Kept(*parts)
-    return kept
+def assets_kept(marks: Marks) -> set[str]:
+    """The assets in which layers of the policy are kept; of what is drawn on claim nothing is kept."""
+    return {terms.unit for terms in marks.ledger.order if not terms.on_claim and terms.unit != marks.policy.base_currency}
 
 
-def guarantees(marks: Marks) -> dict[str, int]:
-    """By asset, its guarantee in minor units: what the layers of that kind have available, and hold for marks, which is still there.
-
-    A liability reserve or an insurance in the same asset is none: the rule wants assets of the exchange's own, kept for just this.
-    """
-    found: dict[str, int] = {}
-    for terms in marks.ledger.order:
-        if terms.kind == "guarantee" and not terms.on_claim:
-            state = marks.ledger.layers[terms.layer_id]
-            found[terms.unit] = found.get(terms.unit, 0) + state.available_minor + state.held_minor
-    return found
+def kept_in_kind(marks: Marks, asset: str) -> Kept:
+    """What is kept of an asset; of the base currency nothing is kept in kind."""
+    available = held = paid = guarantee = 0
+    if asset != marks.policy.base_currency:
+        for terms in marks.ledger.order:
+            if terms.unit == asset and not terms.on_claim:
+                layer = marks.ledger.layers[terms.layer_id]
+                available += layer.available_minor
+                held += layer.held_minor
+                paid += layer.paid_minor
+                if terms.kind == "guarantee":
+                    guarantee += layer.available_minor + layer.held_minor
+    return Kept(available, held, paid, guarantee)
 
 
 def shortfall(exposure: AssetExposure, guarantee_minor: int) -> int:

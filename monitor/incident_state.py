@@ -40,7 +40,7 @@ class IncidentState(msgspec.Struct):
 
     `grown_version` tells, or will tell, the newest loss or growth of one; a withdrawal's number the newest that was found out about it.
     `stage_before` is what it goes back to if a closing that was proposed comes to nothing; `parted` are those that people say are others. `gone` says that something left that an exact rule is
-    about; `paged_base_minor` is what more is measured by, `paged_most_minor` the most that ever paged.
+    about, `gone_base_minor` how much; `paged_base_minor` is what more is measured by, `paged_most_minor` the most that ever paged.
     """
 
     incident_id: str
@@ -83,6 +83,7 @@ class IncidentState(msgspec.Struct):
     paged_most_minor: int = -1
     paged_certain: bool = False
     paged_gone: bool = False
+    paged_gone_base_minor: int = 0
     last_paged_at_ms: int | None = None
     paged_again_at_ms: int | None = None
     page_waits: bool = False
@@ -90,6 +91,7 @@ class IncidentState(msgspec.Struct):
     severe: bool = False
     certain: bool = False
     gone: bool = False
+    gone_base_minor: int = 0
     reopened: bool = False
     alerts_due: bool = False
     muted: bool = False

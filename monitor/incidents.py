@@ -246,7 +246,7 @@ class Incidents:
         incident = self.by_id.get(incident_id)
         if incident is None:
             return
-        at_stake, was_marked = incident.at_stake, incident.marks > 0
+        at_stake, was_marked, stood_minor = incident.at_stake, incident.marks > 0, incident.marked_base_minor
         for standing, sign in ((before, -1), (after, 1)):
             if standing is not None and standing.number:
                 incident.count(standing, sign)
@@ -261,7 +261,8 @@ class Incidents:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
             incident.severity = "warning"
-        paging.lowered(incident, self.page_base_minor)
+        if incident.marked_base_minor < stood_minor:
+            paging.lowered(incident, self.page_base_minor)
         self.dirty[incident_id] = None
         if incident.at_stake != at_stake:
             self.clocked(incident)

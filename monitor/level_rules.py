@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from monitor.coverage import Position
 from monitor.decisions import Decisions, Moved
-from monitor.headroom import THEFT, guarantees, hundredths_of_percent, set_aside, shortfall
+from monitor.headroom import THEFT, hundredths_of_percent, kept_in_kind, set_aside, shortfall
 from monitor.money import print_amount
 from monitor.state import State
 
@@ -104,11 +104,11 @@ class LevelRules:
     def _guarantee(self) -> Iterator[Crossing]:
         """Same kind and quantity: each asset beside its guarantee. All assets that fall short with one Tick are one alert."""
         state = self.state
-        levels, marks, guaranteed = state.policy.coverage_levels, state.marks, guarantees(state.marks)
+        levels, marks = state.policy.coverage_levels, state.marks
         band = 100 - levels.hysteresis_percent
         short = []
         for asset, exposure in sorted(state.held.exposure.by_asset.items()):
-            guarantee_minor, hot_minor = guaranteed.get(asset, 0), exposure.hot_minor
+            guarantee_minor, hot_minor = kept_in_kind(marks, asset).guarantee_minor, exposure.hot_minor
             is_judged = levels.guarantee and asset != state.policy.base_currency
             crossed, over = hot_minor > guarantee_minor, hot_minor * 100 <= guarantee_minor * band
             told = state.levels.one(f"guarantee {asset}", crossed=crossed and is_judged, over=over or not is_judged)

@@ -17,10 +17,21 @@ def is_grown(incident: IncidentState) -> bool:
     return incident.marked_base_minor >= ESCALATION_FACTOR * max(incident.paged_base_minor, 1)
 
 
+def is_gone(incident: IncidentState) -> bool:
+    """Whether something has left for the first time, or ten times as much as when it paged: what is held beside it, and may be a decoy, doesn't count."""
+    return incident.gone and (not incident.paged_gone or incident.gone_base_minor >= ESCALATION_FACTOR * max(incident.paged_gone_base_minor, 1))
+
+
+def left(incident: IncidentState, base_minor: int) -> None:
+    """So much of it has left."""
+    incident.gone = True
+    incident.gone_base_minor += base_minor
+
+
 def wakes(incident: IncidentState, now_ms: int) -> bool:
     """Whether a page is due now: the first, of what is proven, of what has left, or of what has grown."""
-    proven, gone = incident.certain and not incident.paged_certain, incident.gone and not incident.paged_gone
-    return incident.paged_base_minor < 0 or proven or gone or (is_grown(incident) and now_ms >= quiet_until_ms(incident))
+    proven = incident.certain and not incident.paged_certain
+    return incident.paged_base_minor < 0 or proven or is_gone(incident) or (is_grown(incident) and now_ms >= quiet_until_ms(incident))
 
 
 def quiet_until_ms(incident: IncidentState) -> int:
@@ -41,6 +52,7 @@ def paged(incident: IncidentState, now_ms: int) -> None:
     incident.paged_base_minor = incident.marked_base_minor
     incident.paged_most_minor = max(incident.paged_most_minor, incident.marked_base_minor)
     incident.paged_certain, incident.paged_gone = incident.certain, incident.gone
+    incident.paged_gone_base_minor = incident.gone_base_minor
     incident.last_paged_at_ms = now_ms
 
 
@@ -48,7 +60,7 @@ def unpaged(incident: IncidentState) -> None:
     """It is as if nobody had been woken for it."""
     incident.paged_base_minor = incident.paged_most_minor = -1
     incident.paged_certain = incident.paged_gone = False
-    incident.paged_again_at_ms = None
+    incident.paged_gone_base_minor, incident.paged_again_at_ms = 0, None
 
 
 def lowered(incident: IncidentState, least_base_minor: int) -> None:
@@ -56,6 +68,8 @@ def lowered(incident: IncidentState, least_base_minor: int) -> None:
     if incident.paged_base_minor > incident.marked_base_minor:
         level = max(incident.marked_base_minor, least_base_minor // ESCALATION_FACTOR)
         incident.paged_base_minor = min(incident.paged_base_minor, level)
+    incident.gone_base_minor = min(incident.gone_base_minor, incident.marked_base_minor)
+    incident.paged_gone_base_minor = min(incident.paged_gone_base_minor, incident.gone_base_minor)
 
 
 def joined(incident: IncidentState, other: IncidentState) -> None:
@@ -64,7 +78,9 @@ def joined(incident: IncidentState, other: IncidentState) -> None:
     incident.paged_most_minor = max(incident.paged_most_minor, other.paged_most_minor)
     incident.paged_certain |= other.paged_certain
     incident.paged_gone |= other.paged_gone
+    incident.paged_gone_base_minor = max(incident.paged_gone_base_minor, other.paged_gone_base_minor)
     incident.gone |= other.gone
+    incident.gone_base_minor += other.gone_base_minor
     incident.last_paged_at_ms = _later(incident.last_paged_at_ms, other.last_paged_at_ms)
     incident.paged_again_at_ms = _later(incident.paged_again_at_ms, other.paged_again_at_ms)
 

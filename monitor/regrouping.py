@@ -79,6 +79,7 @@ def moved(decisions: "Decisions", mark_id: str, argument: str, told: str) -> str
     decisions.take(change)
     if argument == NEW:
         into.paged_base_minor = into.paged_most_minor = into.marked_base_minor if left.paged_base_minor >= 0 else -1
+        into.gone_base_minor = into.paged_gone_base_minor = into.marked_base_minor if left.gone else 0
     for one in (left, into):
         incidents.clocked(one)
         decisions.publish_incident(one.incident_id)

@@ -54,6 +54,15 @@ def test_a_decoy_after_a_small_theft_mutes_no_large_one() -> None:
     assert pages(theft(story, 1)) == ["escalated"]
 
 
+def test_a_decoy_that_stands_after_a_small_theft_mutes_no_large_one() -> None:
+    story = begun()
+    assert pages(theft(story, 0, "0.001")) == ["opened"]
+    assert pages(told(story, f"{DECOY} status=requested balance_before=1 address=thief")) == ["escalated"]
+    assert [pages(theft(story, number)) for number in (1, 2)] == [["escalated"], []]  # ten times what had left
+    story.engine = Engine.thaw(decode(encode(story.engine.freeze())))
+    assert pages(theft(story, 3, "9000000")) == ["escalated"]
+
+
 def test_what_leaves_wakes_people_although_it_was_held_and_paged() -> None:
     story = begun()
     assert pages(told(story, f"{DECOY} status=requested balance_before=1")) == ["opened"]
@@ -75,7 +84,7 @@ def test_a_page_that_had_to_wait_comes_with_a_tick() -> None:
     theft(story, 0, "0.001")
     for number in range(3):
         decoy(story, f"w{number}")
-    assert pages(theft(story, 1, "100000")) == []
+    assert pages(told(story, f"{DECOY} status=requested balance_before=1 address=thief")) == []
     story.engine = Engine.thaw(decode(encode(story.engine.freeze())))
     assert pages(told(story, "tick")) == []
     story.now_ms += PAGE_AGAIN_MS
@@ -87,6 +96,7 @@ def test_what_is_small_beside_what_was_given_back_wakes_nobody() -> None:
     story = begun(thresholds=Thresholds(page_base_amount="1000000"))
     theft(story, 0, "0.001")
     decoy(story)
-    assert pages(theft(story, 1, "900")) == []
-    assert pages(theft(story, 2, "100")) == ["escalated"]
+    for amount, woken in (("900", []), ("100", ["escalated"])):
+        line = f"withdrawals withdrawal_id=small-{amount} amount={amount} account_id=mule status=requested balance_before=1 address=thief"
+        assert pages(told(story, line)) == woken
     assert not next(iter(story.engine.state.incidents.by_id.values())).page_waits
