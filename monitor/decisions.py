@@ -152,8 +152,7 @@ class Decisions:
     def finding(self, finding: Finding, *, left: bool = False) -> str | None:
         """Put a finding into its incident, mark its amount, and tell people if it is due. `left`: what it is about is gone. Returns the incident."""
         state = self.state
-        totals = state.totals.findings
-        totals[finding.rule] = totals.get(finding.rule, 0) + 1
+        state.totals.findings[finding.rule] = state.totals.findings.get(finding.rule, 0) + 1
         rule = rule_of(finding.rule)
         if not rule.incident:
             return None
@@ -197,10 +196,7 @@ class Decisions:
             self.finding(Finding("kept_over_limit", detail, state.clock.now_ms, ("budget:kept",)))
 
     def changed(self, *changes: Change) -> None:
-        """Marks were changed: their incidents are told what they stand for now, the new versions are published, then the coverage.
-
-        Whatever changes a mark goes through here. People are told if an incident has grown enough for it.
-        """
+        """Marks were changed, by whatever: they are taken, and people are told if an incident has grown enough for it."""
         self.take(*changes)
         for before, after in changes:
             if (after.base_minor or 0) > (0 if before is None else before.base_minor or 0):

@@ -252,11 +252,7 @@ class Incidents:
                 incident.count(standing, sign)
         self.marked += (incident.marks > 0) - was_marked
         if after is not None and after.number and (before is None or exceeds(after, before)):
-            incident.grown_version = incident.telling
-            if incident.stage == "closed":
-                self.reopen(incident, now_ms, f"its mark {mark_id} grew")
-            elif incident.stage == "pending_closure":  # nobody proposed to close what it is now
-                incident.stays_open(now_ms, f"its mark {mark_id} came or grew")
+            self._grew(incident, mark_id, now_ms)
         if incident.marked_base_minor >= self.page_base_minor:
             incident.severity, incident.severe = "critical", True
         elif incident.uncovered_base_minor > 0 and incident.severity == "notice":
@@ -266,6 +262,14 @@ class Incidents:
         self.dirty[incident_id] = None
         if incident.at_stake != at_stake:
             self.clocked(incident)
+
+    def _grew(self, incident: IncidentState, mark_id: str, now_ms: int) -> None:
+        """More is marked than anybody saw who would close it."""
+        incident.grown_version = incident.telling
+        if incident.stage == "closed":
+            self.reopen(incident, now_ms, f"its mark {mark_id} grew")
+        elif incident.stage == "pending_closure":
+            incident.stays_open(now_ms, f"its mark {mark_id} came or grew")
 
     def reopen(self, incident: IncidentState, now_ms: int, why: str) -> None:
         """Facts came that nobody had when it was closed: it is new again, and pages again."""
