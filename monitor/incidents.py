@@ -83,13 +83,12 @@ class Incidents:
         incident = self.by_id.get(incident_id)
         return 0 if incident is None else incident.telling
 
-    def look_again(self, incident_id: str, withdrawal_id: str | None = None) -> None:
+    def look_again(self, incident_id: str, withdrawal_id: str) -> None:
         """Something was found out about a withdrawal that may be among its own: its next version tells so."""
-        incident = self.by_id.get(incident_id)
-        if incident is not None:
+        if incident_id in self.by_id:
             self.dirty[incident_id] = None
-            if withdrawal_id in incident.withdrawals:
-                incident.withdrawals[withdrawal_id] = incident.telling
+            if withdrawal_id in self.by_id[incident_id].withdrawals:
+                self.by_id[incident_id].withdrawals[withdrawal_id] = self.tells(incident_id)
 
     def join(self, finding: Finding, now_ms: int, window_ms: int, new_id: str, limits: Limits, marked_in: str | None = None) -> Joined:
         """Put a finding into the open incident that it is tied to, into a closed one that it is a late fact of, or into a new one.
