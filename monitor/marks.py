@@ -43,10 +43,7 @@ class Marks:
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
-        """Take a new term's policy. What is held stays held under the layers that hold it.
-
-        Returns why its layers are refused; then the former ones stay.
-        """
+        """Take a new term's policy; what is held stays held under the layers that hold it. Returns why its layers are refused: then the former ones stay."""
         faults = [f"layers.{field} {why}" for field, why in layer_faults(policy)]
         order = () if faults else terms_of(policy.layers, policy.assets)
         faults = faults or self.ledger.refuses(order)
@@ -340,7 +337,8 @@ class Marks:
         self.ledger.note_freed(held, () if moved else parts)  # what an event leaves is free for it, even if another takes it
         if moved:
             self.ledger.note_freed((), parts)
-        return self._replaced(before, replace(after, base_minor=base_minor, price=price, parts=parts))
+        after = replace(after, base_minor=base_minor, price=price, parts=parts, told_in=self.tells(after.incident_id))
+        return self._replaced(before, after, tells=False)
 
     def _lessened(self, before: MarkState, after: MarkState) -> Change:
         """Less is open: take it off the parts, the last first. The value is that of the mark's price, rounded up."""
@@ -372,7 +370,7 @@ class Marks:
         return incident_id
 
     def _replaced(self, before: MarkState | None, after: MarkState, *, tells: bool = True) -> Change:
-        """The mark's new version is the one that is known, in every index and sum; its incident's next version tells it."""
+        """The mark's new version is the one that is known, in every index and sum; its incident's next version tells it, if it doesn't say so already."""
         mark_id = after.subject.mark_id
         after = replace(after, told_in=self.tells(after.incident_id)) if tells else after
         self.by_id[mark_id] = after
