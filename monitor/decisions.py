@@ -83,7 +83,7 @@ class Decisions:
 
         `at_ms` is the time of the event that caused it.
         """
-        self._look_again(withdrawal_id, known.incident_id)
+        self.look_again(withdrawal_id, known.incident_id)
         state = self.state
         now_ms = state.clock.now_ms
         if RANK[kind] < RANK[known.verdict]:
@@ -114,7 +114,7 @@ class Decisions:
         self.outbox.put("verdicts", known.account_id, verdict)
         return known
 
-    def _look_again(self, withdrawal_id: str, incident_id: str | None) -> None:
+    def look_again(self, withdrawal_id: str, incident_id: str | None) -> None:
         """Something is found out about a withdrawal: who saw its incidents before this entry doesn't know, and decides about the others."""
         state = self.state
         if withdrawal_id in self.looked_at:
@@ -159,7 +159,7 @@ class Decisions:
         incidents, policy, subject = state.incidents, state.policy, finding.subject
         marked = None if subject is None else state.marks.by_id.get(subject.mark_id)
         if subject is not None and subject.withdrawal_id is not None:
-            self._look_again(subject.withdrawal_id, None)
+            self.look_again(subject.withdrawal_id, None)
         joined = incidents.join(
             finding, state.clock.now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}", policy.limits,
             None if marked is None else marked.incident_id,

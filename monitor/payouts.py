@@ -143,6 +143,8 @@ class Payouts:
 
     def _too_late(self, withdrawal_id: str, known: Known, at_ms: int, *, told: bool) -> None:
         """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
+        if not told:
+            self.decisions.look_again(withdrawal_id, known.incident_id)
         self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
         self.decisions.left(withdrawal_id, known)
         if not told:

@@ -70,6 +70,17 @@ def test_an_incident_that_was_decided_about_is_published_at_once() -> None:
     assert "1 mark(s) with owner exchange" in outcome(incident_says(story, "ana", "change_owner", incident_id, argument="exchange"))
 
 
+def test_what_a_page_shows_is_seen_though_the_verdict_follows_it_in_the_same_entry() -> None:
+    story = begun(four_eyes=NOBODY)
+    story.tell("withdrawals withdrawal_id=a status=requested amount=2 balance_before=1")
+    story.tell("withdrawals withdrawal_id=a status=failed amount=2")  # nothing left, and its mark is given back
+    told = story.tell("withdrawals withdrawal_id=a status=broadcast tx_id=t amount=2")  # it did leave: the page comes before the verdict
+    [paged, verdict] = [record for record in told if record["topic"] in ("incidents", "verdicts")]
+    assert (paged["topic"], verdict["too_late"]) == ("incidents", True)
+    assert outcome(incident_says(story, "ana", "confirm", str(paged["incident_id"]), seen_version=paged["version"])).startswith("decided")
+    assert stage(story, "withdrawal:a") == "confirmed"
+
+
 def test_the_second_person_approves_what_the_first_saw_and_no_more() -> None:
     story, incident_id = attacked()
     for name in "bc":
