@@ -143,8 +143,7 @@ class Decided:
     def _void(self, first: Approval, detail: str) -> None:
         """Say that what waited waits no longer. Of a closing the incident is told."""
         self._end("void", first, detail)
-        self._closing_ended(first, f"what {first.actor} approved counts no more")
-        if first.command == "close" and first.subject_id in self.state.incidents.dirty:
+        if self._closing_ended(first, f"what {first.actor} approved counts no more"):
             self.decisions.publish_incident(first.subject_id)
 
     def _end(self, what: AuditKind, first: Approval, detail: str) -> None:
@@ -157,12 +156,15 @@ class Decided:
             )
         )  # fmt: skip
 
-    def _closing_ended(self, first: Approval, why: str) -> None:
+    def _closing_ended(self, first: Approval, why: str) -> bool:
+        """What waited may have been the last word for closing an incident: whether it stays open for that."""
         incident = self.state.incidents.by_id.get(first.subject_id)
-        if first.command != "close" or incident is None:
-            return
-        if not self.state.approvals.waits(first.subject_id, "close", incident.handled_version):
-            self.commands.incidents.stay_open(first.subject_id, why)
+        if first.command != "close" or incident is None or incident.stage != "pending_closure":
+            return False
+        if self.state.approvals.waits(first.subject_id, "close", incident.handled_version):
+            return False
+        self.commands.incidents.stay_open(first.subject_id, why)
+        return True
 
     def _refused(self, decision: Feedback) -> str | None:
         """Whose it is, whether it is meant for this monitor and new, and whether its actor may; from there on it is taken, whatever becomes of it."""
