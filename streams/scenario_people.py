@@ -124,7 +124,10 @@ class People:
                 self.decide("set_clock", "incident", incident_id, argument=name, time_ms=at_ms)
         if self._marks(incident_id, lambda mark: mark.standing and mark.open_minor > 0):
             self.decide("compensated", "incident", incident_id)
-        self.decide("close", "incident", incident_id, argument=OUTCOMES[cause])
+        found = sorted({mark.cause for mark in self._marks(incident_id, lambda mark: mark.stage != "cleared")} - {"undecided"})
+        self.decide(
+            "close", "incident", incident_id, argument=OUTCOMES[found[0] if found else cause]
+        )  # of causes that nobody decided what the rules say
 
     def _judge(self, incident_id: str, aftermath: Aftermath, cause: str) -> None:
         """What was no loss is cleared; the rest is confirmed, with its cause and owner."""
