@@ -13,6 +13,7 @@ from monitor.approvals import Approval, content
 from monitor.commands import Commands
 from monitor.contracts.feedback import Command, Feedback
 from monitor.contracts.outputs import Audit, AuditKind
+from monitor.decision_ids import MACHINES
 from monitor.decisions import Decisions
 from monitor.money import parse_amount
 from monitor.persons import person
@@ -177,7 +178,8 @@ class Decided:
             return "it isn't signed with that person's key"
         if decision.journal_id != state.journal_id:
             return f"it was signed for another journal, {decision.journal_id}: this is {state.journal_id}"
-        used = state.decision_ids.take(decision, state.clock.now_ms, policy.decision_valid_ms, policy.limits.decision_ids)
+        by = MACHINES if actor.machine else decision.actor
+        used = state.decision_ids.take(decision, by, state.clock, policy.decision_valid_ms, policy.limits.decision_ids)
         if used is not None:
             return used
         if not may(policy, actor, decision.command):

@@ -1,17 +1,19 @@
 """Which decisions have been taken: a decision that its actor signed is taken once, whatever becomes of it and whoever sends it again.
 
 Pure state of `monitor.decided`, the only caller. Bounded without forgetting what still counts: a decision is valid for a while, its id is kept
-for longer, and where no more fit nothing new is taken. No person takes more than a share.
+for longer, and where no more fit nothing new is taken. No person takes more than a share, nor do the machines together.
 """
 
 import msgspec
 
+from monitor.clock import Clock
 from monitor.contracts.feedback import Feedback
 
 AHEAD_MS = 60_000
 """A person's clock may be so far ahead of the monitor's."""
 SHARE = 8
-"""One person's share of the table is an eighth: who fills it blocks nobody else."""
+"""One person's share of the table is an eighth, and that of all machines together: who fills it blocks nobody else."""
+MACHINES = "machines"
 
 
 class TakenDecision(msgspec.Struct, frozen=True):
@@ -40,21 +42,25 @@ class DecisionIds:
         for each in taken:
             self._put(each)
 
-    def take(self, decision: Feedback, now_ms: int, valid_ms: int, limit: int) -> str | None:
-        """Take a decision, whose signature is its actor's; why it isn't taken."""
+    def take(self, decision: Feedback, by: str, clock: Clock, valid_ms: int, limit: int) -> str | None:
+        """Take a decision, whose signature is its actor's, and which counts among those `by` somebody; why it isn't taken.
+
+        How old it is is told by the owner's Ticks: one intake's clock that is ahead makes nobody's decision too old.
+        """
+        now_ms = clock.tick_ms or clock.now_ms
         self._forget(now_ms - valid_ms - AHEAD_MS)
         made_ms, known, share = decision.occurred_at_ms, self.by_id.get(decision.event_id), max(1, limit // SHARE)
         if known is not None:
             return f"a decision with that event_id was taken {(now_ms - known.taken_at_ms) // 1_000} s before"
-        if made_ms > now_ms + AHEAD_MS:
-            return f"it was made {(made_ms - now_ms) // 1_000} s from now"
+        if made_ms > clock.now_ms + AHEAD_MS:
+            return f"it was made {(made_ms - clock.now_ms) // 1_000} s from now"
         if made_ms < now_ms - valid_ms or made_ms <= self.forgotten_ms:
             return f"it was made {(now_ms - made_ms) // 1_000} s before, and a decision is valid for {valid_ms // 1_000} s"
         if len(self.by_id) >= limit:
             return f"{limit} decisions were taken within {(valid_ms + AHEAD_MS) // 1_000} s"
-        if self.by_actor.get(decision.actor, 0) >= share:
-            return f"{share} decisions by {decision.actor} were taken within {(valid_ms + AHEAD_MS) // 1_000} s"
-        self._put(TakenDecision(decision.event_id, decision.actor, made_ms, now_ms))
+        if self.by_actor.get(by, 0) >= share:
+            return f"{share} decisions by {by} were taken within {(valid_ms + AHEAD_MS) // 1_000} s"
+        self._put(TakenDecision(decision.event_id, by, made_ms, now_ms))
         return None
 
     def _put(self, taken: TakenDecision) -> None:

@@ -120,7 +120,7 @@ class Decisions:
         if withdrawal_id in self.looked_at:
             return
         self.looked_at[withdrawal_id] = None
-        for mark_id in state.marks.by_withdrawal.get(withdrawal_id, ()):
+        for mark_id in state.marks.of_withdrawal(withdrawal_id):
             state.incidents.look_again(state.marks.look_again(mark_id), withdrawal_id)
         state.incidents.look_again(state.incidents.root(incident_id) or "", withdrawal_id)
 
@@ -266,7 +266,7 @@ class Decisions:
         """On a Tick: page what had to wait for it, and tell of every target of a clock sheet that was missed, once."""
         state = self.state
         now_ms = state.clock.now_ms
-        for incident_id in list(state.incidents.pages_wait):
+        for incident_id in sorted(state.incidents.pages_wait):
             self._tell(incident_id)
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)

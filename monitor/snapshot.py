@@ -13,6 +13,7 @@ import numpy.typing as npt
 from detectors.registry import PlugIns, none_installed
 from monitor.approvals import Approval
 from monitor.budget import Bucket, Overflow, Review
+from monitor.clock import Clock
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import MarkStage
 from monitor.decision_ids import TakenDecision
@@ -32,7 +33,7 @@ from monitor.repeated import Asked
 from monitor.small_facts import SmallFacts, restore_small_facts, small_facts
 from monitor.snoozes import Snooze
 from monitor.sources import Source
-from monitor.state import Clock, State, Totals
+from monitor.state import State, Totals
 from monitor.usual_amounts import Sizes
 from monitor.version import ENGINE_VERSION
 from monitor.wallets import Wallet

@@ -7,6 +7,7 @@ import msgspec
 from detectors.registry import PlugIns, none_installed
 from monitor.approvals import Approvals
 from monitor.budget import Bucket
+from monitor.clock import Clock
 from monitor.contracts.base import Owner
 from monitor.contracts.outputs import VerdictKind
 from monitor.contracts.providers import Role, Standing
@@ -46,20 +47,6 @@ class Totals(msgspec.Struct):
     quarantined: int = 0
     unreadable: int = 0
     decisions: dict[str, int] = {}
-
-
-class Clock(msgspec.Struct):
-    """The core's time: from Ticks and from the clocks of entries; it never goes back."""
-
-    now_ms: int = 0
-    tick_ms: int = 0
-    intake_ms: int = 0
-
-    def heard(self, clock_ms: int) -> None:
-        """The clock of an entry's writer."""
-        if clock_ms > self.intake_ms:
-            self.intake_ms = clock_ms
-            self.now_ms = max(self.now_ms, clock_ms)
 
 
 class Provider(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Judges nothing else: who may decide what is the core's to say. Called by the com
 import base64
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,8 +18,9 @@ from monitor.contracts.outputs import Audit, Incident, Mark, Verdict
 from monitor.contracts.topics import INPUT_BY_NAME
 from monitor.decode import TopicDecoder
 from monitor.findings import RULES
+from monitor.policy import Actor
 from monitor.reasons import Rejection
-from monitor.signatures import message
+from monitor.signatures import is_signed, message, public_key
 from streams.kafka import Kafka
 from streams.positions import JOURNAL_ID_HEADER
 from streams.published import PROGRESS_RECORDS, Progress, find_newest, read_published
@@ -69,10 +71,10 @@ async def present_journal(kafka: Kafka) -> str:
     return journal.decode()
 
 
-async def find_decision(kafka: Kafka, event_id: str, progress: Progress | None = None) -> Feedback:
-    """The decision that was sent under that event_id. Raises RefusedError if none was, TopicMissingError or KafkaError.
+async def find_decision(kafka: Kafka, event_id: str, actors: Mapping[str, Actor], progress: Progress | None = None) -> Feedback:
+    """The decision that was sent under that event_id, as its actor signed it. Raises RefusedError if none was, TopicMissingError or KafkaError.
 
-    Anybody may write to `feedback`: who approves it signs what is shown, and the core takes that only if the first person's says the same.
+    Anybody may write to `feedback`: what its actor didn't sign is shown only if this configuration has nobody of that name.
     """
     words, decode, found, count = msgspec.json.encode(event_id), msgspec.json.Decoder(Feedback).decode, None, 0
     async for record in whole_topic(kafka, FEEDBACK):
@@ -85,7 +87,14 @@ async def find_decision(kafka: Kafka, event_id: str, progress: Progress | None =
             told = decode(record.value)
         except msgspec.MsgspecError:
             continue
-        found = told if told.event_id == event_id else found
+        if told.event_id != event_id:
+            continue
+        actor = actors.get(told.actor)
+        key = None if actor is None else public_key(actor.public_key)
+        if key is not None and is_signed(told, key):
+            return told
+        if actor is None and found is None:
+            found = told
     if found is None:
         raise RefusedError(f"No decision {event_id} stands on feedback: nothing was sent.")
     return found

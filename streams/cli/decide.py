@@ -145,7 +145,8 @@ def _approve(context: typer.Context, **words: Any) -> None:
 
     chosen = given(context)
     with shown_count("read") as progress:
-        first = run_with_kafka(find_decision(chosen.kafka(), words["approves"], progress), chosen.settings.kafka.bootstrap_servers)
+        found = find_decision(chosen.kafka(), words["approves"], chosen.settings.policy.actors, progress)
+        first = run_with_kafka(found, chosen.settings.kafka.bootstrap_servers)
     say(
         f"{first.event_id}: {spaced(first.command)} of {first.subject} {first.subject_id} by {first.actor}, on version {first.seen_version}: {first.reason}"
     )

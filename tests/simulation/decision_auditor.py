@@ -58,6 +58,7 @@ class DecisionAuditor:
         self.snoozed: dict[str, int] = {}
         self.pending: dict[str, str] = {}
         self.told: Counter[str] = Counter()
+        self.ticked_ms = 0
         self.notices = NoticeAuditor(self.marks, self.of_withdrawal, self.incidents, self.verdicts, self.told)
 
     # ---- what is known of a subject
@@ -128,6 +129,7 @@ class DecisionAuditor:
             grew = max(self.sight.grew_in.get(name, ()), default=0) > self.incidents[name]["version"]  # the next Tick tells that it stays open
             assert grew or any(each.version >= since for each in closes), "it waits to be closed by a second person, and none can"
         if told.topic == "tick":
+            self.ticked_ms = now_ms
             late = [each for each in self.waiting.values() if each.at_ms + self.within_ms <= now_ms]
             assert not late, "a decision found no second person in time, and nobody was told"
         assert all(self.may(each.actor, each.command) for each in self.waiting.values()), "the word of somebody who may no longer decide it waits"
@@ -226,7 +228,7 @@ class DecisionAuditor:
         value = told.value
         if told.signer != value["actor"] or value["actor"] not in self.people or value["journal_id"] != self.journal_id:
             return "not signed by its actor for this journal"
-        if not now_ms - self.valid_ms <= value["occurred_at_ms"] <= now_ms + AHEAD_MS:
+        if not (self.ticked_ms or now_ms) - self.valid_ms <= value["occurred_at_ms"] <= now_ms + AHEAD_MS:
             return "decided by what isn't valid any more, or not yet"
         if value["event_id"] in self.taken:
             return "decided twice by one decision"

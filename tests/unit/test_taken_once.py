@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from monitor import entries
+from monitor.clock import Clock
 from monitor.contracts.feedback import Feedback
 from monitor.decision_ids import AHEAD_MS, SHARE, DecisionIds
 from monitor.engine import Engine
@@ -16,7 +17,7 @@ from monitor.snapshot_file import decode, encode
 from monitor.version import ENGINE_VERSION
 from tests.simulation.journals import policy
 from tests.unit.story import Story
-from tests.unit.test_decided import KEYS, actors, begun, outcome, redirected, say, seen, stage
+from tests.unit.test_decided import ALL, KEYS, actors, begun, outcome, redirected, say, seen, stage
 
 HOUR_MS = 3_600_000
 SMALL = Limits(event_ids=1024, withdrawals=1024)
@@ -136,7 +137,7 @@ def taken(ids: DecisionIds, event_id: str, now_ms: int, actor: str = "ana", made
         "event_id": event_id, "occurred_at_ms": now_ms if made_ms is None else made_ms, "journal_id": "j", "subject": "mark", "subject_id": "m",
         "command": "confirm", "actor": actor, "reason": "seen", "seen_version": 1,
     }  # fmt: skip
-    return ids.take(msgspec.convert(facts, Feedback), now_ms, valid_ms, 64)
+    return ids.take(msgspec.convert(facts, Feedback), actor, Clock(now_ms, now_ms), valid_ms, 64)
 
 
 def test_ids_are_kept_for_longer_than_what_they_name_is_valid() -> None:
@@ -172,6 +173,29 @@ def test_where_no_more_fit_nothing_is_forgotten_and_nobody_blocks_another() -> N
     assert "was taken" in str(taken(ids, "a0", HOUR_MS))
     assert taken(ids, "more", 2 * HOUR_MS + AHEAD_MS + 1, "eve") is None
     assert list(ids.by_id) == ["more"]
+
+
+def test_an_intakes_clock_that_is_ahead_makes_nobodys_decision_too_old() -> None:
+    story = begun()
+    redirected(story)
+    story.tell("tick")
+    told = {"event_id": "ahead", "occurred_at_ms": story.now_ms, "account_id": "a", "action": "login"}
+    story.feed(story.writer.event("account-events", told, story.now_ms + 9 * HOUR_MS))
+    facts = made(story, "ana", "clear", "w")
+    assert sent(story, facts).startswith("decided")
+    story.tell("tick")
+    assert "was taken" in sent(story, facts)
+
+
+def test_machines_take_no_more_together_than_one_person() -> None:
+    android = msgspec.structs.replace(ALL["robot"], public_key=ALL["mia"].public_key)
+    story = begun(limits=Limits(decision_ids=64), actors=ALL | {"mia": android})
+    redirected(story)
+    incident_id = story.engine.state.marks.by_id["withdrawal:w"].incident_id
+    outcomes = [sent(story, made(story, name, "note", incident_id, "incident")) for name in ("robot", "mia") * 8]
+    assert "8 decisions by machines were taken" in outcomes[-1]
+    assert [each.startswith("decided") for each in outcomes] == [True] * 8 + [False] * 8
+    assert sent(story, made(story, "ana", "confirm", "w")).startswith("decided")
 
 
 # ---- the second person
