@@ -21,7 +21,7 @@ from monitor.persons import person
 from monitor.plans import PlanBrokenError, Step, Target
 from monitor.prices import PriceState
 from monitor.reasons import Reason
-from monitor.regrouping import moved, refused
+from monitor.regrouping import NEW, moved, refused
 from monitor.state import State
 
 
@@ -184,7 +184,7 @@ class MarkCommands:
             into = moved(self.decisions, mark_id, argument, f"{' and '.join(actors)}: {decision.reason}")
             return f"it is of incident {into}"
 
-        return Step(do, self._stakes((mark_id,)))
+        return Step(do, self._stakes((mark_id,)), beside=() if argument == NEW else (argument,))
 
     def _amount(self, decision: Feedback, target: Target) -> tuple[MarkState, int] | str:
         """The one mark that an amount is told of, and how much."""

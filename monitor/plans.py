@@ -33,7 +33,7 @@ class Step(NamedTuple):
     """What a decision would do, once it is known who decided; says in words what it did.
 
     `stakes` is the value in the base currency of each loss that it is about, by mark, None where no price is fresh; `beside` are the incidents that a loss
-    without a mark would be part of. `wait` is done when it has to wait for a second person; it gives back the version that the subject has then.
+    without a mark would be part of, or one that is moved will be. `wait` is done when it has to wait for a second person; it gives back the version that the subject has then.
     `needs_two` says that it needs one whatever it is worth.
     """
 

@@ -51,8 +51,9 @@ class PowerAuditor:
         """So much one person may decide about an incident, in however many decisions."""
         assert value["command"] not in self.two_for, "it needs two"
         stakes = {mark["mark_id"]: self.stake(mark, value, now_ms) for mark in changed}
-        together = Fraction(sum(self.alone[value["actor"], incident] for incident in {marks[name]["incident_id"] for name in stakes}))
         left = {mark["mark_id"]: mark["incident_id"] for mark in changed}
+        about = {incident for name in stakes for incident in (left[name], marks[name]["incident_id"])}  # of what was moved both
+        together = Fraction(sum(self.alone[value["actor"], incident] for incident in about))
         for name, stake in stakes.items():
             assert stake is not None, "what has no price that can be relied on needs two"
             together += stake

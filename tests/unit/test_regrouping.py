@@ -147,3 +147,12 @@ def test_a_loss_is_not_revised_below_what_is_settled_nor_when_it_is_cleared() ->
     say(story, "ana", "clear", "v")
     assert "it is cleared: reopen it first" in outcome(say(story, "lea", "revise", "v", amount="3"))
     assert outcome(say(story, "ana", "revise", "w", amount="3")).startswith("refused")  # no role of hers
+
+
+def test_what_one_person_decided_alone_of_either_incident_counts_for_a_move() -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="9000"))
+    ids = [victim(story, name) for name in "AB"]
+    story.tell("tick")
+    assert outcome(say(story, "lea", "change_owner", "withdrawal:vB", "mark", argument="exchange")).startswith("decided")  # 5,000 of B's
+    assert outcome(say(story, "lea", "move", "withdrawal:vA", "mark", argument=ids[1])).startswith("awaits-second")
+    assert outcome(say(story, "leo", "move", "withdrawal:vA", "mark", argument=ids[1], approves=None)).startswith("decided")
