@@ -51,7 +51,7 @@ class DecisionIds:
         self._forget(now_ms - valid_ms - AHEAD_MS)
         made_ms, known, share = decision.occurred_at_ms, self.by_id.get(decision.event_id), max(1, limit // SHARE)
         if known is not None:
-            return f"a decision with that event_id was taken {(now_ms - known.taken_at_ms) // 1_000} s before"
+            return f"a decision with that event_id was taken {(clock.now_ms - known.taken_at_ms) // 1_000} s before"
         if made_ms > clock.now_ms + AHEAD_MS:
             return f"it was made {(made_ms - clock.now_ms) // 1_000} s from now"
         if made_ms < now_ms - valid_ms or made_ms <= self.forgotten_ms:
@@ -60,7 +60,7 @@ class DecisionIds:
             return f"{limit} decisions were taken within {(valid_ms + AHEAD_MS) // 1_000} s"
         if self.by_actor.get(by, 0) >= share:
             return f"{share} decisions by {by} were taken within {(valid_ms + AHEAD_MS) // 1_000} s"
-        self._put(TakenDecision(decision.event_id, by, made_ms, now_ms))
+        self._put(TakenDecision(decision.event_id, by, made_ms, clock.now_ms))
         return None
 
     def _put(self, taken: TakenDecision) -> None:

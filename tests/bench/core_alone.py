@@ -27,7 +27,7 @@ from monitor.decode import IntakeLimits
 from monitor.engine import Engine
 from monitor.intake import Intake
 from monitor.policy import Policy
-from monitor.snapshot_file import encode
+from monitor.snapshot_file import pieces
 from monitor.version import ENGINE_VERSION
 from streams.frame import COLLECTION_THRESHOLDS
 from streams.memory import map_large_tables
@@ -216,7 +216,8 @@ class Memory(NamedTuple):
 def _memory(fold: Fold) -> Memory:
     gc.collect()
     resident: int = psutil.Process().memory_info().rss
-    encode(fold.engine.freeze())
+    for _ in pieces(fold.engine.freeze()):  # as a worker writes it
+        pass
     return Memory(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024)
 
 
