@@ -49,8 +49,8 @@ from monitor.trail import Head, runs
 __all__ = ["Engine", "GapInJournalError", "JournalRefusedError", "OutputRecord"]
 
 Scope = Literal["detectors", "entry"]
-Witness = Callable[[int, Any, State], None]
-"""Told of each event that had its effect: its offset, the entry, and the state after its segment, which a price or a decision ends. Repeats, conflicts that count for nothing, and what is refused or left out aren't told."""
+Witness = Callable[[int], None]
+"""Told the offset of each event that had its effect. Repeats, conflicts that count for nothing, prices that the ledger doesn't take, and what is refused or left out aren't told."""
 KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in (*get_args(EventEntry), RejectedEntry)}
 SOURCED = frozenset(KINDS)
 ENDS_SEGMENT: frozenset[type] = frozenset((PriceEntry, BalanceEntry, FeedbackEntry))
@@ -289,8 +289,8 @@ class Engine:
                     self._requested(judged, opinions, first)
                 elif kind is WithdrawalEntry:
                     events.step(entry.event)
-                else:
-                    events.handlers[kind](entry)
+                elif events.handlers[kind](entry) is False:
+                    judged.place = REFUSED
             except FactRefusedError as error:
                 events.unplaced(entry, str(error))
                 judged.place = REFUSED
@@ -319,7 +319,7 @@ class Engine:
         for judged in self.segment if witness is not None else ():
             counts = judged.place != REFUSED and (judged.seen is NEW or type(judged.entry) in CHECKED_TWICE)
             if counts and witness is not None:
-                witness(judged.offset, judged.entry, state)
+                witness(judged.offset)
         self.segment.clear()
         self.fresh.clear()
         if state.scoring.end_block():

@@ -59,7 +59,7 @@ class Events:
         self.payouts = Payouts(state, decisions, self.requests, self.wallet_rules, self.provider_rules)
         self.levels = LevelRules(state, decisions)
         self.step = self.payouts.step
-        self.handlers: dict[type[Sourced], Callable[..., None]] = {
+        self.handlers: dict[type[Sourced], Callable[..., bool | None]] = {  # False says that it had no effect
             OutflowEntry: self.payouts.outflow,
             AccountEventEntry: self.account_event,
             WalletEventEntry: self.wallet_rules.wallet_event,
@@ -159,8 +159,8 @@ class Events:
         for doubt in state.doubts.due(until_ms):
             judges[doubt.kind](doubt)
 
-    def price(self, entry: PriceEntry) -> None:
-        """The newest price of an asset; marks that had none are valued. One that jumps is said, and waits for the next.
+    def price(self, entry: PriceEntry) -> bool:
+        """The newest price of an asset; marks that had none are valued. One that jumps is said, and waits for the next. Says whether it counts.
 
         A price ahead of the core's clock is one of now: else it would keep those out that come after it.
         """
@@ -173,6 +173,7 @@ class Events:
             before = marks.prices.newest[event.asset].text
             detail = f"{event.asset} went from {before} to {event.price}, by {event.price_source}: it counts once a later price is near it"
             self.decisions.audit(Audit(decided_at_ms=self.state.clock.now_ms, what="price-jumped", subject_id=event.asset, detail=detail))
+        return taken == "taken"
 
     def reserve(self, entry: ReserveEntry) -> None:
         """A layer is funded or drawn down."""

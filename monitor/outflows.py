@@ -13,8 +13,14 @@ from monitor.withdrawals import destination
 
 
 def output_of(outflow: Outflow) -> str | None:
-    """Names the output of which it tells; None where it doesn't say which."""
-    return None if outflow.output_index is None else f"{outflow.tx_id} #{outflow.output_index}"
+    """Names the output of which it tells; None where it doesn't say which. A coin and a token may leave as outputs of one number."""
+    return None if outflow.output_index is None else f"{outflow.tx_id} #{outflow.output_index} {outflow.asset} {outflow.network}"
+
+
+def telling_of(outflow: Outflow, amount_minor: int) -> str | None:
+    """What it tells of its output: how much went where. Two tellings are one only if nothing of this differs."""
+    output = output_of(outflow)
+    return None if output is None else f"{output}\n{amount_minor}\n{destination(outflow.address, outflow.tag)}"
 
 
 def loss_of(outflow: Outflow) -> str:

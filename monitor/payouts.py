@@ -12,7 +12,7 @@ from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject, rule_of
 from monitor.lifecycle import is_first_send, learn, oddities
-from monitor.outflows import loss_of, output_of
+from monitor.outflows import loss_of, output_of, telling_of
 from monitor.provider_rules import ProviderRules
 from monitor.requests import Requests
 from monitor.state import State
@@ -197,7 +197,7 @@ class Payouts:
         amount_minor = self.decisions.minor(event.asset, event.amount)  # refused here and now if it can't be placed
         if event.provider_id is not None:
             self.provider_rules.used(event.provider_id, event)
-        self.wallet_rules.seen_leaving(event, amount_minor)
+        self.wallet_rules.seen_leaving(event, amount_minor, again=self._told_again(entry, amount_minor))
         if event.internal:
             known = self.state.withdrawals.by_id.get(event.withdrawal_id or "")
             if known is not None and event.withdrawal_id is not None:
@@ -209,6 +209,22 @@ class Payouts:
             crowded = self.state.outflows.wait(event, due_ms, policy.limits.outflows_waiting)
             if crowded is not None:
                 self._judge(crowded.outflow, "too many outflows wait for their requests")
+
+    def _told_again(self, entry: OutflowEntry, amount_minor: int) -> bool:
+        """Whether its output was told with the same content before. With other content somebody errs or lies: both count, and people are told."""
+        event, outputs = entry.event, self.state.outputs
+        output, telling = output_of(event), telling_of(event, amount_minor)
+        if output is None or telling is None:
+            return False
+        before = outputs.see(output, telling)
+        if before is None or before == telling or outputs.see(telling, telling) is not None:
+            return before is not None
+        if self.decisions.on("repeat_conflict"):
+            paid_to = destination(event.address, event.tag)
+            detail = f"output {output} came again with other content, {event.amount} to {paid_to}, at {entry.source}@{entry.offset}"
+            keys = (f"address:{paid_to}", f"wallet:{event.wallet_id}")
+            self.decisions.finding(Finding("repeat_conflict", detail, event.occurred_at_ms, keys))
+        return False
 
     def _serve(self, event: Outflow, *, final: bool) -> bool:
         """Whether a known withdrawal explains the outflow; if so what was seen leaving for it is checked against it.
@@ -223,9 +239,9 @@ class Payouts:
             ids = tuple(known_id for known_id in withdrawals.paid_by(event.tx_id, paid_to) if known_id in withdrawals.by_id)
         if not ids:
             return False
-        output = output_of(event)
-        if output is not None and any(output in withdrawals.by_id[known_id].outputs for known_id in ids):
-            return True  # another watcher told of it
+        telling = telling_of(event, paid_minor)
+        if telling is not None and any(telling in withdrawals.by_id[known_id].outputs for known_id in ids):
+            return True  # another watcher told the same of it
         unserved = [known_id for known_id in ids if withdrawals.by_id[known_id].on_chain_minor == 0] or [ids[0]]
         asked = {known_id: withdrawals.by_id[known_id].amount_minor for known_id in unserved}
         exact = [known_id for known_id in unserved if asked[known_id] == paid_minor and withdrawals.by_id[known_id].asset == event.asset]
@@ -243,13 +259,15 @@ class Payouts:
     def _seen_on_chain(self, withdrawal_id: str, event: Outflow, paid_to: str, paid_minor: int) -> None:
         """So much was seen leaving for a withdrawal. Several outputs of its transaction add up; another transaction is judged for itself."""
         withdrawals = self.state.withdrawals
-        known, output = withdrawals.by_id[withdrawal_id], output_of(event)
-        if output is not None and len(known.outputs) < PAYMENTS_MAX:
-            known = msgspec.structs.replace(known, outputs=(*known.outputs, output))
+        known = withdrawals.by_id[withdrawal_id]
+        telling = telling_of(event, self.decisions.minor(event.asset, event.amount))
+        if telling is not None and len(known.outputs) < PAYMENTS_MAX:
+            known = msgspec.structs.replace(known, outputs=(*known.outputs, telling))
         left_before, version_before = known.left, known.version
-        if known.on_chain_minor and event.tx_id == (known.seen_tx_id or known.tx_id) and paid_to == known.destination:
+        same_asset = event.asset == known.asset
+        if known.on_chain_minor and same_asset and event.tx_id == (known.seen_tx_id or known.tx_id) and paid_to == known.destination:
             paid_minor += known.on_chain_minor
-        amount = event.amount if not known.on_chain_minor else f"{paid_minor} smallest units in several outputs"
+        amount = event.amount if not known.on_chain_minor or not same_asset else f"{paid_minor} smallest units in several outputs"
         asset_told = known.amount if known.asset == event.asset and known.amount_minor == paid_minor else amount
         other_tx_id = other_transaction(known, event.tx_id)
         if not agrees(known, event.asset, paid_to, asset_told, other_tx_id):
@@ -257,7 +275,7 @@ class Payouts:
             known = self._deviates(withdrawal_id, known, payment, paid_minor)
         known = withdrawals.link(withdrawal_id, known, event.tx_id, paid_to)
         known = msgspec.structs.replace(
-            known, left=True, on_chain_minor=max(known.on_chain_minor, paid_minor), tx_id=known.tx_id or event.tx_id,
+            known, left=True, on_chain_minor=max(known.on_chain_minor, paid_minor if same_asset else 1), tx_id=known.tx_id or event.tx_id,
             seen_tx_id=known.seen_tx_id or event.tx_id,
         )  # fmt: skip
         withdrawals.put(withdrawal_id, known)

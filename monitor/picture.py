@@ -91,6 +91,7 @@ def _tables(state: State) -> dict[str, TableUse]:
     use["repeated"] = TableUse(len(state.repeated), limits.repeated)
     use["holding"] = TableUse(len(state.holdings.by_key), limits.holdings)
     use["posting"] = TableUse(len(state.postings), limits.postings)
+    use["output"] = TableUse(len(state.outputs), limits.outputs)
     use["wallet_fact"] = TableUse(len(state.wallets.by_id), limits.wallets)
     use["provider_registry"] = TableUse(len(state.providers), PROVIDERS_MAX)
     use["provider_doubted"] = TableUse(len(state.doubted_providers), PROVIDERS_MAX)

@@ -117,6 +117,9 @@ class Limits(msgspec.Struct, frozen=True):
     repeated: Annotated[int, Meta(ge=64, description="Requests remembered, to tell the same payment asked for twice.")] = 200_000
     holdings: Annotated[int, Meta(ge=64, description="Holdings of accounts, one an asset.")] = 200_000
     postings: Annotated[int, Meta(ge=64, description="Postings remembered, to tell one with two amounts.")] = 100_000
+    outputs: Annotated[int, Meta(ge=64, description="Outputs of transactions remembered, to count each once and tell one told in two ways.")] = (
+        100_000
+    )
 
 
 class Thresholds(msgspec.Struct, frozen=True):

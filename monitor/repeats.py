@@ -65,19 +65,19 @@ class EventIds:
         return len(self.young) + len(self.old)
 
 
-class Postings:
-    """posting_id -> what it was told to be of, in two generations as above."""
+class Told:
+    """What something was first told to be, by its name, in two generations as above: a posting, an output of a transaction."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.young: dict[str, str] = {}
         self.old: dict[str, str] = {}
 
-    def see(self, posting_id: str, told: str) -> str | None:
-        """Remember what a posting is of; returns what it was of before, None if it is new."""
-        known = self.young.get(posting_id) or self.old.get(posting_id)
+    def see(self, name: str, told: str) -> str | None:
+        """Remember what it is told to be; returns what it was told to be before, None if it is new."""
+        known = self.young.get(name) or self.old.get(name)
         if known is None:
-            self.young[posting_id] = told
+            self.young[name] = told
             if len(self.young) * 2 >= self.limit:
                 self.old, self.young = self.young, {}
         return known

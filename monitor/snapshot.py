@@ -127,6 +127,7 @@ COLUMNS: dict[str, Any] = {
     "repeated.habit": str, "repeated.habit_times": int,
     "holdings.key": str, "holdings.state": HoldingState,
     "postings.young": str, "postings.young_told": str, "postings.old": str, "postings.old_told": str,
+    "outputs.young": str, "outputs.young_told": str, "outputs.old": str, "outputs.old_told": str,
     "wallets.id": str, "wallets.wallet": Wallet, "doubts": Doubt,
     "waiting": Waiting, "held.key": str, "held.balance": WalletBalance, "held.batch": str, "held.batch_sum": int,
     "held.credit_batch": str, "held.credit": Credit, "decisions": TakenDecision,
@@ -171,7 +172,7 @@ def freeze(state: State, journal_id: str, next_offset: int, previous_sha256: str
 
 def _fact_columns(state: State) -> dict[str, Collection[Any]]:
     """Facts that rules compare. Older generations never change and aren't copied; wallets change in place, so they are encoded here and now."""
-    repeated, postings, wallets = state.repeated, state.postings, state.wallets
+    repeated, postings, outputs, wallets = state.repeated, state.postings, state.outputs, state.wallets
     security, holdings = state.security.changed_at_ms, state.holdings.by_key
     return {
         "security.account": list(security), "security.at_ms": list(security.values()),
@@ -181,6 +182,8 @@ def _fact_columns(state: State) -> dict[str, Collection[Any]]:
         "holdings.key": list(holdings), "holdings.state": list(holdings.values()),
         "postings.young": list(postings.young), "postings.young_told": list(postings.young.values()),
         "postings.old": postings.old.keys(), "postings.old_told": postings.old.values(),
+        "outputs.young": list(outputs.young), "outputs.young_told": list(outputs.young.values()),
+        "outputs.old": outputs.old.keys(), "outputs.old_told": outputs.old.values(),
         "wallets.id": list(wallets.by_id), "wallets.wallet": [msgspec.Raw(msgspec.json.encode(wallet)) for wallet in wallets.by_id.values()],
         "doubts": list(state.doubts.waiting),
     }  # fmt: skip
@@ -285,13 +288,14 @@ def _thaw_facts(state: State, small: Small, columns: dict[str, Collection[Any]])
     def table(keys: str, values: str) -> dict[Any, Any]:
         return dict(zip(columns[keys], columns[values], strict=True))
 
-    repeated, postings, wallets = state.repeated, state.postings, state.wallets
+    repeated, postings, outputs, wallets = state.repeated, state.postings, state.outputs, state.wallets
     state.security.changed_at_ms = table("security.account", "security.at_ms")
     repeated.young, repeated.old = table("repeated.young", "repeated.young_asked"), table("repeated.old", "repeated.old_asked")
     repeated.habits = table("repeated.habit", "repeated.habit_times")
     repeated.since_ms, repeated.windows, repeated.repeating = small.repeated.since_ms, small.repeated.windows, small.repeated.repeating
     state.holdings.by_key = table("holdings.key", "holdings.state")
     postings.young, postings.old = table("postings.young", "postings.young_told"), table("postings.old", "postings.old_told")
+    outputs.young, outputs.old = table("outputs.young", "outputs.young_told"), table("outputs.old", "outputs.old_told")
     wallets.by_id = table("wallets.id", "wallets.wallet")
     state.doubts.waiting = list(columns["doubts"])
     state.usual_postings.by_asset = small.usual_postings

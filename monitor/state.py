@@ -24,7 +24,7 @@ from monitor.outflows import Outflows
 from monitor.policies import Proposal
 from monitor.policy import Policy
 from monitor.repeated import Repeated
-from monitor.repeats import EventIds, Postings
+from monitor.repeats import EventIds, Told
 from monitor.scoring import Scoring
 from monitor.security import Security
 from monitor.snoozes import Snoozes
@@ -86,7 +86,8 @@ class State:
         self.doubts = Doubts()
         self.held = Held()
         self.holdings = Holdings()
-        self.postings = Postings(policy.limits.postings)
+        self.postings = Told(policy.limits.postings)
+        self.outputs = Told(policy.limits.outputs)
         self.repeated = Repeated()
         self.security = Security()
         # What the exchange moves itself, as a hot wallet's top-up, is of another size than what customers ask for.
@@ -113,6 +114,7 @@ class State:
         self.policy = policy
         self.event_ids.limit = policy.limits.event_ids
         self.postings.limit = policy.limits.postings
+        self.outputs.limit = policy.limits.outputs
         self.units = {name: 10**asset.decimals for name, asset in policy.assets.items()}
         least = parse_amount(policy.thresholds.unit_confusion_base_amount, policy.assets[policy.base_currency].decimals)
         self.confusion_base_minor = least if isinstance(least, int) else AMOUNT_MINOR_MAX

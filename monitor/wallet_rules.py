@@ -104,9 +104,10 @@ class WalletRules:
         """So much left a wallet, as withdrawals say."""
         self._of(wallet_id).flow(asset).sent_minor += amount_minor
 
-    def seen_leaving(self, event: Outflow, amount_minor: int) -> None:
-        """So much left a wallet, as the chain shows. One without a claim, large and after a change of signers, is told at once."""
-        self._of(event.wallet_id).flow(event.asset).out_minor += amount_minor
+    def seen_leaving(self, event: Outflow, amount_minor: int, *, again: bool) -> None:
+        """So much left a wallet, as the chain shows; told `again` it is in the sum. One without a claim, large and after a change of signers, is told at once."""
+        if not again:
+            self._of(event.wallet_id).flow(event.asset).out_minor += amount_minor
         if not self.state.wallets.changes or event.internal or event.withdrawal_id is not None:
             return
         changed = self.after_authority_change(event.wallet_id, event.asset, amount_minor, event.occurred_at_ms)

@@ -6,15 +6,12 @@ Keeps records as they came and decodes what is asked for; one mark's versions ar
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from monitor.contracts.journal import PriceEntry
 from monitor.contracts.outputs import Alert, Audit, Coverage, Incident, Mark
 from monitor.engine import Engine, OutputRecord
-from monitor.prices import PriceState
-from monitor.state import State
 from monitor.version import ENGINE_VERSION
 from streams.refusals import RefusedError
 from streams.replay import Progress, ReplayFailedError, fold_file, journal_of, left_out
@@ -45,10 +42,7 @@ class Version(NamedTuple):
 
 
 class Accepted:
-    """Which events had their effect in the fold, as its engine's witness is told: one bit an entry, by offset.
-
-    A price counts if the ledger took it; one that jumped doesn't.
-    """
+    """Which events had their effect in the fold, as its engine's witness is told: one bit an entry, by offset."""
 
     def __init__(self) -> None:
         self._bits = bytearray()
@@ -58,16 +52,8 @@ class Accepted:
         place = offset >> 3
         return place < len(self._bits) and bool(self._bits[place] >> (offset & 7) & 1)
 
-    def witness(self, offset: int, entry: Any, state: State) -> None:
+    def witness(self, offset: int) -> None:
         """An event had its effect."""
-        if type(entry) is PriceEntry:
-            event = entry.event
-            told, prices = PriceState(event.price, event.price_source, event.occurred_at_ms), state.marks.prices
-            if prices.newest.get(event.asset) != told:
-                return
-        self._add(offset)
-
-    def _add(self, offset: int) -> None:
         place = offset >> 3
         if place >= len(self._bits):
             self._bits.extend(bytes(place + 1 - len(self._bits)))

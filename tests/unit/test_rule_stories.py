@@ -174,6 +174,16 @@ STORIES = {
         progress                                      | mark suspected 30 BTC; notice
         balances amount=69                            |
         progress                                      |""",
+    "what left, told by two watchers, explains a fall once": """
+        balances amount=100 occurred_at_ms=1699999000000 |
+        withdrawals status=requested amount=30        | verdict CLEAR
+        outflows withdrawal_id=w tx_id=t output_index=0 amount=30 |
+        outflows withdrawal_id=w tx_id=t output_index=0 amount=30 |
+        outflows tx_id=s output_index=0 amount=5 internal=yes |
+        outflows tx_id=s output_index=0 amount=5 internal=yes |
+        balances amount=30                            |
+        WAIT 31                                       |
+        progress                                      | mark suspected 35 BTC; notice""",
     "what explains the fall is read after the balance": """
         balances amount=100 occurred_at_ms=1699999000000 |
         balances amount=69                            |

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from monitor.engine import Engine, Scope
-from monitor.state import State
 from streams.dossier import Dossier
 from tests.simulation.journals import START_MS, Writer, term
 
@@ -39,6 +38,7 @@ def journal() -> tuple[list[bytes], dict[str, int]]:
     tell("price", "prices", asset="BTC", price="1000", price_source="x")
     tell("jump", "prices", asset="BTC", price="9000", price_source="x")
     tell("old price", "prices", asset="BTC", price="1000", price_source="x", occurred_at_ms=START_MS - 1)
+    tell("price ahead", "prices", asset="BTC", price="1010", price_source="x", occurred_at_ms=START_MS + 5)
     at["read before"] = len(entries)
     event = {"event_id": "z", "occurred_at_ms": START_MS, "account_id": "a", "asset": "BTC", "quantity": "9"}
     source = json.loads(entries[at["holding"]])
@@ -53,9 +53,9 @@ def test_only_what_had_its_effect_is_told(batch: int) -> None:
     engine, dossier, told = Engine("0" * 64, quarantines), Dossier(), list[int]()
     silent = Engine("0" * 64, quarantines)
 
-    def witness(offset: int, entry: Any, state: State) -> None:
+    def witness(offset: int) -> None:
         told.append(offset)
-        dossier.accepted.witness(offset, entry, state)
+        dossier.accepted.witness(offset)
 
     engine.witness = witness
     for start in range(0, len(entries), batch):
@@ -63,6 +63,6 @@ def test_only_what_had_its_effect_is_told(batch: int) -> None:
         assert engine.fold(start, part) == silent.fold(start, part), "being watched changes nothing"
     names = {offset: name for name, offset in at.items()}
     # A conflict of holdings has no effect; one of withdrawals has, since more scrutiny can't harm.
-    assert [names[offset] for offset in told] == ["holding", "request", "other request", "price", "jump", "old price"]
-    assert [name for name, offset in at.items() if offset in dossier.accepted] == ["holding", "request", "other request", "price"]
+    assert [names[offset] for offset in told] == ["holding", "request", "other request", "price", "price ahead"]
+    assert [name for name, offset in at.items() if offset in dossier.accepted] == ["holding", "request", "other request", "price", "price ahead"]
     assert len(entries) + 9 not in dossier.accepted
