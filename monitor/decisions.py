@@ -17,10 +17,12 @@ from monitor.findings import Finding, Subject, rule_of
 from monitor.headroom import THEFT, headrooms, set_aside
 from monitor.incident_state import alert_record, incident_record, standing
 from monitor.incident_words import left
+from monitor.incidents import Joined
+from monitor.left_after_all import found_unvalued
 from monitor.mark_state import Change, MarkState, told
 from monitor.money import parse_amount
 from monitor.outbox import Outbox
-from monitor.regrouping import merged
+from monitor.regrouping import merged, settled
 from monitor.scoring import Opinion
 from monitor.sources import Notice
 from monitor.state import State
@@ -52,6 +54,7 @@ class Decisions:
         """Assets of which marks or layers changed in this entry, by `moved_by`: the incident of the newest mark that did."""
         self.moved_by: str | None = None
         self.looked_at: dict[str, None] = {}  # withdrawals of which something was found out in this entry
+        self.gone_minor: dict[str, int] = {}  # by withdrawal: the value that findings of this entry say has left
 
     def minor(self, asset: str, amount: str) -> int:
         """Minor units of an amount. Raises FactRefusedError for what the term's policy doesn't know: intake may be configured otherwise."""
@@ -156,29 +159,40 @@ class Decisions:
         rule = rule_of(finding.rule)
         if not rule.incident:
             return None
-        incidents, policy, subject = state.incidents, state.policy, finding.subject
+        subject = finding.subject
         marked = None if subject is None else state.marks.by_id.get(subject.mark_id)
         if subject is not None and subject.withdrawal_id is not None:
             self.look_again(subject.withdrawal_id, None)
-        joined = incidents.join(
-            finding, state.clock.now_ms, policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}", policy.limits,
-            None if marked is None else marked.incident_id,
-        )  # fmt: skip
+        joined = self.join(finding, None if marked is None else marked.incident_id)
         incident_id = joined.incident.incident_id
-        for other in joined.merged:
-            merged(self, joined.incident, other)
         stood_minor = joined.incident.marked_base_minor
         for loss in (*finding.beside, *(() if subject is None else (subject,))):
-            self._mark(loss, rule.cause, incident_id)
+            self.mark(loss, rule.cause, incident_id)
         if left and not rule.statistical:
-            paging.left(joined.incident, max(0, joined.incident.marked_base_minor - stood_minor))
+            grown_minor = max(0, joined.incident.marked_base_minor - stood_minor)
+            paging.left(joined.incident, grown_minor)
+            if subject is not None and subject.withdrawal_id is not None:
+                self.gone_minor[subject.withdrawal_id] = self.gone_minor.get(subject.withdrawal_id, 0) + grown_minor
+        if state.marks.unpriced and not rule.statistical:
+            found_unvalued(self, finding, incident_id, left=left)
         if joined.opened or joined.merged:
             self.publish_incident(incident_id)
         if joined.incident.severe or not state.snoozes.mutes(finding, state.clock.now_ms):
-            self._tell(incident_id)
+            self.tell(incident_id)
         return incident_id
 
-    def _mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
+    def join(self, finding: Finding, marked_in: str | None) -> Joined:
+        """Put a finding into its incident; the marks of those that it tied to it go there."""
+        state = self.state
+        joined = state.incidents.join(
+            finding, state.clock.now_ms, state.policy.incident_window_ms, f"incident-{self.outbox.offset}-{self.outbox.index}",
+            state.policy.limits, marked_in,
+        )  # fmt: skip
+        for other in joined.merged:
+            merged(self, joined.incident, other)
+        return joined
+
+    def mark(self, subject: Subject, cause: Cause, incident_id: str) -> None:
         """Mark a loss, or the larger loss that it turned out to be."""
         state = self.state
         marks, incidents, limits = state.marks, state.incidents, state.policy.limits
@@ -187,7 +201,8 @@ class Decisions:
         if change is not None:
             self.take(change)
             if change.after.incident_id != incident_id:
-                self._tell(change.after.incident_id)
+                settled(self, change.after, incident_id)
+                self.tell(change.after.incident_id)
         if len(marks.by_id) > min(limits.marks, limits.marks_compensated):
             marks.forget(limits)
         over = len(marks.by_id) > limits.marks and stood <= limits.marks < marks.standing
@@ -200,7 +215,7 @@ class Decisions:
         self.take(*changes)
         for before, after in changes:
             if (after.base_minor or 0) > (0 if before is None else before.base_minor or 0):
-                self._tell(after.incident_id)
+                self.tell(after.incident_id)
 
     def take(self, *changes: Change) -> None:
         """Marks were changed: their incidents know it, the new versions are published. Nobody is told."""
@@ -221,6 +236,7 @@ class Decisions:
         """At the end of an entry: what it made available carries what stands uncovered; then coverage of all that moved is published, once."""
         state = self.state
         self.looked_at.clear()
+        self.gone_minor.clear()
         if state.marks.ledger.freed:
             self.take(*state.marks.settle())
         if not self.moved:
@@ -239,7 +255,7 @@ class Decisions:
         stood = None if before is None or moved else standing(before)
         state.incidents.changed(after.incident_id, mark_id, stood, standing(after), state.clock.now_ms)
 
-    def _tell(self, incident_id: str) -> None:
+    def tell(self, incident_id: str) -> None:
         """A page, if the incident's marks have grown enough for one."""
         state = self.state
         incident = state.incidents.by_id.get(incident_id)
@@ -267,27 +283,11 @@ class Decisions:
         state = self.state
         now_ms = state.clock.now_ms
         for incident_id in sorted(state.incidents.pages_wait):
-            self._tell(incident_id)
+            self.tell(incident_id)
         for incident, target in state.incidents.missed(now_ms):
             self.publish_incident(incident.incident_id)
             late = f"Missed: {target.replace('_', ' ')} within {getattr(state.policy.clock_targets, f'{target}_minutes')} min. "
             self.outbox.put("alerts", incident.incident_id, alert_record(incident, "notice", "clock_missed", now_ms, state.policy, first=late))
-
-    def hold_again(self, mark_id: str) -> None:
-        """A loss whose mark was given back happened after all."""
-        mark = self.state.marks.by_id.get(mark_id)
-        if mark is not None and mark.stage == "cleared":
-            self._mark(mark.subject, mark.cause, mark.incident_id)
-            self._tell(mark.incident_id)
-
-    def left(self, withdrawal_id: str, known: Known) -> None:
-        """What was held has left: people are woken for it, if it was an exact rule that held it."""
-        incident = self.state.incidents.by_id.get(self.state.incidents.root(known.incident_id) or "")
-        exact = any(rule_of(reason.rule).verdict == "HOLD" and not rule_of(reason.rule).statistical for reason in known.reasons)
-        if incident is not None and exact:
-            marks = (self.state.marks.by_id[mark_id] for mark_id in self.state.marks.of_withdrawal(withdrawal_id))
-            paging.left(incident, sum(mark.base_minor or 0 for mark in marks if mark.incident_id == incident.incident_id))
-            self._tell(incident.incident_id)
 
     def level(self, rule: str, measure: str, detail: str, incident_id: str | None) -> None:
         """A level of coverage is crossed: people are told, or woken if it is critical. `incident_id`: whose mark crossed it, if one did.
@@ -373,8 +373,7 @@ class Decisions:
         state.held.exposure.revalue(asset, state.marks.value)
         if not state.marks.unpriced:
             return
-        for change in state.marks.reprice(asset, state.clock.now_ms):
-            self.changed(change)
+        self.changed(*state.marks.reprice(asset, state.clock.now_ms))
 
     def notice(self, notice: Notice) -> None:
         """Publish what happened to a source; wake people if it is severe, tell them if it is blind."""

@@ -35,6 +35,14 @@ Why = Literal["opened", "escalated", "reopened", "clock_missed", "contradicted",
 PLACES = ("wallet", "provider", "address")
 
 
+class Unvalued(NamedTuple):
+    """Of one asset without a price, in its minor units: what stood when it last woke people (-1: never), what has left, and what had when it last did."""
+
+    told_minor: int = -1
+    gone_minor: int = 0
+    told_gone_minor: int = 0
+
+
 class IncidentState(msgspec.Struct):
     """One incident. Amounts are of standing marks: in the base currency, and by asset in the asset's minor units.
 
@@ -84,6 +92,8 @@ class IncidentState(msgspec.Struct):
     paged_certain: bool = False
     paged_gone: bool = False
     paged_gone_base_minor: int = 0
+    unvalued: dict[str, Unvalued] = {}
+    unvalued_due: bool = False
     last_paged_at_ms: int | None = None
     paged_again_at_ms: int | None = None
     page_waits: bool = False

@@ -57,8 +57,8 @@ def grouped(amount_minor: int, decimals: int) -> str:
 
 def _worth(told: Facts, policy: Policy) -> str:
     base = policy.base_currency
-    least = "at least " if told.unpriced else ""
-    return f"{least}{grouped(told.marked_base_minor, policy.assets[base].decimals)} {base}"
+    worth = f"{grouped(told.marked_base_minor, policy.assets[base].decimals)} {base}"
+    return f"at least {worth} (value unknown: no price)" if told.unpriced else worth
 
 
 def title(told: Facts, policy: Policy) -> str:

@@ -15,6 +15,7 @@ from monitor.contracts.outputs import ReasonGiven
 from monitor.decisions import Decisions
 from monitor.findings import Finding
 from monitor.labels import Vote
+from monitor.left_after_all import at_home
 from monitor.mark_state import Change, MarkState
 from monitor.money import parse_amount, print_amount
 from monitor.persons import person
@@ -104,7 +105,7 @@ class MarkCommands:
 
         return Step(do, self._stakes(fitting))
 
-    def reopen(self, _: Feedback, target: Target) -> Step | str:
+    def reopen(self, decision: Feedback, target: Target) -> Step | str:
         """Nobody is sure any more what it was: every word on it is taken back, and its marks are suspected again."""
         fitting = self._fitting(target, lambda mark: mark.stage in ("confirmed", "cleared"))
         labels = self.state.labels.by_id
@@ -112,8 +113,10 @@ class MarkCommands:
         if not fitting and not voted:
             return self._none(target, "was decided about")
 
-        def do(_: tuple[str, ...]) -> str:
+        def do(actors: tuple[str, ...]) -> str:
             now_ms = self.state.clock.now_ms
+            for mark_id in fitting:
+                at_home(self.decisions, self.state.marks.by_id[mark_id], "reported", f"{' and '.join(actors)} look at it again: {decision.reason}")
             told = self._each(fitting, lambda mark_id: self.state.marks.suspect_again(mark_id, now_ms))
             for name in voted:
                 told += self._vote((name,), tuple(labels[name].votes), None)

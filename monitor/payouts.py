@@ -11,6 +11,7 @@ from monitor.contracts.outputs import ReasonGiven
 from monitor.contracts.withdrawals import Withdrawal
 from monitor.decisions import Decisions
 from monitor.findings import Finding, Subject, rule_of
+from monitor.left_after_all import left_after_all
 from monitor.lifecycle import is_first_send, learn, oddities
 from monitor.outflows import loss_of, output_of, telling_of
 from monitor.provider_rules import ProviderRules
@@ -145,8 +146,7 @@ class Payouts:
         """It was to be held and left all the same: people must know, and if its mark was given back, it is made again."""
         if not told:
             self.decisions.look_again(withdrawal_id, known.incident_id)
-        self.decisions.hold_again(f"withdrawal:{withdrawal_id}")
-        self.decisions.left(withdrawal_id, known)
+        left_after_all(self.decisions, withdrawal_id, known)
         if not told:
             self.decisions.verdict(withdrawal_id, known, "HOLD", (), at_ms)
 

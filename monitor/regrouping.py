@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from monitor import paging
 from monitor.contracts.outputs import Audit
 from monitor.incident_state import IncidentState, alert_record
 from monitor.mark_state import Change, MarkState
@@ -76,14 +77,46 @@ def moved(decisions: "Decisions", mark_id: str, argument: str, told: str) -> str
     if isinstance(change, str):
         raise PlanBrokenError(f"the plan found mark {mark_id} fit to be moved, and it is refused: {change}")
     _renamed(state, change.after, left, into)
+    paging.moved(left, into, change.after.base_minor or 0, gone=_has_left(state, mark))
+    if change.after.base_minor is None:
+        paging.moved_unvalued(left, into, mark.subject.asset, mark.open_minor, gone=_has_left(state, mark))
+    _clock_goes_along(left, into)
     decisions.take(change)
-    if argument == NEW:
-        into.paged_base_minor = into.paged_most_minor = into.marked_base_minor if left.paged_base_minor >= 0 else -1
-        into.gone_base_minor = into.paged_gone_base_minor = into.marked_base_minor if left.gone else 0
     for one in (left, into):
         incidents.clocked(one)
         decisions.publish_incident(one.incident_id)
+    decisions.tell(into.incident_id)
     return into.incident_id
+
+
+def settled(decisions: "Decisions", mark: MarkState, incident_id: str) -> None:
+    """A mark whose incident is forgotten is that incident's from now on; any other stays where it is."""
+    if mark.incident_id in decisions.state.incidents.by_id:
+        return
+    change = decisions.state.marks.move(mark.mark_id, incident_id)
+    if isinstance(change, Change):
+        decisions.take(change)
+
+
+def _has_left(state: State, mark: MarkState) -> bool:
+    """Whether what is marked is known to have left: an outflow has, a withdrawal once a step or an outflow says so."""
+    known = state.withdrawals.by_id.get(mark.subject.withdrawal_id or "")
+    return mark.mark_id.startswith("outflow:") or (known is not None and known.left)
+
+
+def _clock_goes_along(left: IncidentState, into: IncidentState) -> None:
+    """It began when the mark's did; whoever was woken for the mark, and has it in hand, was and has so there, unless people were woken there too."""
+    sheet = replace(
+        into.clock,
+        first_event_at_ms=min(into.clock.first_event_at_ms, left.clock.first_event_at_ms),
+        first_finding_at_ms=min(into.clock.first_finding_at_ms, left.clock.first_finding_at_ms),
+    )
+    into.last_event_at_ms = max(into.last_event_at_ms, left.last_event_at_ms)
+    if sheet.paged_at_ms is None and left.paged_base_minor >= 0:
+        sheet = replace(
+            sheet, paged_at_ms=left.clock.paged_at_ms, acknowledged_at_ms=sheet.acknowledged_at_ms or left.clock.acknowledged_at_ms
+        )  # fmt: skip
+    into.clock = sheet
 
 
 def _parted(decisions: "Decisions", left: IncidentState, mark: MarkState, told: str) -> IncidentState:
@@ -93,8 +126,7 @@ def _parted(decisions: "Decisions", left: IncidentState, mark: MarkState, told: 
         f"incident-{decisions.outbox.offset}-{decisions.outbox.index}", incidents.counts.opened, left.severity, mark.cause, left.rule,
         f"parted from {left.incident_id}: {told}", left.clock, left.last_event_at_ms, left.last_finding_at_ms,
         stage=left.stage if left.stage in ("new", "acknowledged") else "investigating", assignee=left.assignee, rules=[left.rule],
-        paged_certain=left.paged_certain, paged_gone=left.paged_gone, last_paged_at_ms=left.last_paged_at_ms, alerts=left.alerts,
-        severe=left.severe, certain=left.certain, gone=left.gone, missed=list(left.missed),
+        last_paged_at_ms=left.last_paged_at_ms, alerts=left.alerts, missed=list(left.missed),
     )  # fmt: skip
     incidents.add(into, () if known is None else (f"address:{known.destination}",), decisions.state.policy.limits.incident_keys)
     return into

@@ -198,7 +198,7 @@ def test_a_page_says_who_how_much_from_where_and_what_to_do() -> None:
 def test_without_a_price_a_page_says_at_least_and_that_cover_is_unknown() -> None:
     story = Story()
     [alert] = [record for record in told(story, *redirected("w1", account="a", wallet="hot", to="thief")) if record["topic"] == "alerts"]
-    assert alert["title"] == "Paid to another destination than requested: at least 0 JPY"
+    assert alert["title"] == "Paid to another destination than requested: at least 0 JPY (value unknown: no price)"
     assert "Whether it is covered isn't known: 1 mark(s) have no price." in str(alert["summary"])
     [incident] = newest(told(story, "prices price=10000000", "tick")).values()
     assert "1 BTC, 10,000,000 JPY, in" in incident.summary

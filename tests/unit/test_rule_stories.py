@@ -11,7 +11,7 @@ STORIES = {
         withdrawals status=requested withdrawal_id=w2 balance_before=3.9 | verdict CLEAR""",
     "the same payment twice with one balance before it: one request replayed": """
         withdrawals status=requested withdrawal_id=w1 balance_before=5 | verdict CLEAR
-        withdrawals status=requested withdrawal_id=w2 balance_before=5 | mark suspected 1 BTC; notice; verdict HOLD replayed_request
+        withdrawals status=requested withdrawal_id=w2 balance_before=5 | mark suspected 1 BTC; page; verdict HOLD replayed_request
         withdrawals status=requested withdrawal_id=w3 balance_before=5 | mark suspected 1 BTC; verdict HOLD replayed_request""",
     "it was cancelled and asked for again: the balance is the same, and it is honest": """
         withdrawals status=requested withdrawal_id=w1 balance_before=5 | verdict CLEAR
@@ -19,10 +19,10 @@ STORIES = {
         withdrawals status=requested withdrawal_id=w2 balance_before=5 | verdict CLEAR""",
     "a person's form comes twice within seconds": """
         withdrawals status=requested withdrawal_id=w1 channel=app | verdict CLEAR
-        withdrawals status=requested withdrawal_id=w2 channel=app | mark suspected 1 BTC; notice; verdict HOLD replayed_request""",
+        withdrawals status=requested withdrawal_id=w2 channel=app | mark suspected 1 BTC; page; verdict HOLD replayed_request""",
     "one key of the client's, two withdrawals": """
         withdrawals status=requested withdrawal_id=w1 idempotency_key=k channel=api | verdict CLEAR
-        withdrawals status=requested withdrawal_id=w2 idempotency_key=k channel=api amount=2 | mark suspected 2 BTC; notice; verdict HOLD replayed_request""",
+        withdrawals status=requested withdrawal_id=w2 idempotency_key=k channel=api amount=2 | mark suspected 2 BTC; page; verdict HOLD replayed_request""",
     "another account, address, asset or amount is another payment": """
         withdrawals status=requested withdrawal_id=w1 balance_before=5 | verdict CLEAR
         withdrawals status=requested withdrawal_id=w2 balance_before=5 account_id=b | verdict CLEAR
@@ -171,7 +171,7 @@ STORIES = {
         withdrawals status=broadcast tx_id=t          |
         balances amount=69                            |
         WAIT 31                                       |
-        progress                                      | mark suspected 30 BTC; notice
+        progress                                      | mark suspected 30 BTC; page
         balances amount=69                            |
         progress                                      |""",
     "what left, told by two watchers, explains a fall once": """
@@ -230,7 +230,7 @@ STORIES = {
     "a payment without the approval that all before it had": """
         LIVES approved,signed,broadcast               |
         withdrawals status=requested                  | verdict CLEAR
-        withdrawals status=signed                     | mark suspected 1 BTC; notice; verdict HOLD step_missing""",
+        withdrawals status=signed                     | mark suspected 1 BTC; page; verdict HOLD step_missing""",
     "this exchange signs nothing that it tells: nothing is missed": """
         LIVES approved,broadcast                      |
         withdrawals status=requested                  | verdict CLEAR

@@ -81,7 +81,7 @@ STORIES = {
     "a step of a withdrawal that nobody has seen asked for": """
         withdrawals status=approved                   | verdict UNSCORED never_requested""",
     "a withdrawal is paid that nobody has seen asked for; its outflow is the same loss": """
-        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; notice; verdict UNSCORED never_requested
+        withdrawals status=broadcast tx_id=t          | mark suspected 1 BTC; page; verdict UNSCORED never_requested
         outflows tx_id=t                              |
         progress                                      |""",
     "it was cancelled and is paid all the same": """
@@ -149,7 +149,7 @@ STORIES = {
         outflows event_id=o tx_id=t address=thief amount=1 asset=ETH | audit repeat-conflict; notice
         progress                                      |
         progress                                      |
-        progress                                      | mark suspected 1 ETH
+        progress                                      | mark suspected 1 ETH; page
         outflows event_id=o tx_id=t address=thief amount=1001 | audit repeat-conflict
         progress                                      |
         progress                                      |
@@ -194,8 +194,8 @@ STORIES = {
         outflows tx_id=t address=thief amount=1000 asset=ETH |
         outflows tx_id=t address=thief amount=50      |
         progress                                      | mark suspected 1 BTC; page
-        progress                                      | mark suspected 1000 ETH
-        progress                                      | mark suspected 50 BTC""",
+        progress                                      | mark suspected 1000 ETH; page
+        progress                                      | mark suspected 50 BTC; page""",
     "several outputs of its transaction pay one withdrawal": """
         withdrawals status=requested                  | verdict CLEAR
         withdrawals status=broadcast tx_id=t          |
