@@ -175,7 +175,8 @@ class Incidents:
         other.absorbed, other.stage = {}, "merged"
         detail = f"{rule_of(other.rule).title}, {other.marks} mark(s): one with {incident.incident_id}"
         other.handled(now_ms, "merged", detail)
-        incident.handled(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
+        incident.happened(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
+        incident.grown_version = incident.telling  # who would close it must look again; any other decision is about marks that its actor saw
         self.dirty[incident.incident_id] = None
         self.clocked(incident)
         self.clocked(other)
