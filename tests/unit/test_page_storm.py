@@ -91,6 +91,17 @@ def test_one_that_is_merged_with_what_was_paged_waits_no_longer() -> None:
     assert (state.incidents.counts.merged, state.incidents.storm.number) == (1, number - 1)
 
 
+def test_one_that_takes_in_what_was_paged_waits_no_longer() -> None:
+    story = stormy()
+    state = story.engine.state
+    number, line = state.incidents.storm.number, "status=requested amount=0.00002 balance_before=0.00001"
+    story.tell(f"withdrawals withdrawal_id=p {line} account_id=z30 address=elsewhere")
+    assert state.incidents.storm.number == number
+    story.tell(f"withdrawals withdrawal_id=q {line} account_id=z0 address=z30")  # the one with more marks stays
+    incident = state.incidents.by_id[state.marks.by_id["withdrawal:z0"].incident_id]
+    assert (incident.marks, incident.paged_base_minor >= 0, incident.put_off, state.incidents.storm.number) == (4, True, False, number - 1)
+
+
 def test_after_a_quiet_hour_they_wake_one_by_one_again() -> None:
     story = stormy()
     story.now_ms += 2 * 3_600_000
