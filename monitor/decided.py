@@ -41,6 +41,10 @@ OF_MARKS: frozenset[Command] = frozenset(("confirm", "clear", "release", "change
 """Commands that about an incident are about its marks: those that stand as the person saw them; how many are left is said."""
 
 
+UNVERSIONED: frozenset[Command] = frozenset(("acknowledge", "assign", "note"))
+"""What is said of an incident is as true of its next version: nobody has to look again to say it."""
+
+
 class Planned(NamedTuple):
     """What a decision would do, and in words what it leaves."""
 
@@ -196,7 +200,8 @@ class Decided:
         plan = plans.get(decision.subject)
         if plan is None:
             return f"it is decided about {' or '.join(plans)}, not about {decision.subject}"
-        if not target.material <= decision.seen_version <= target.version:
+        material = 0 if decision.command in UNVERSIONED else target.material
+        if not material <= decision.seen_version <= target.version:
             return f"it was made on version {decision.seen_version}, the present one is {target.version} ({target.told})"
         step = plan(decision, target)
         left = ""

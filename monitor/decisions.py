@@ -16,7 +16,7 @@ from monitor.coverage import Position, coverage, mark_record, position
 from monitor.findings import Finding, Subject, rule_of
 from monitor.headroom import THEFT, headrooms, set_aside
 from monitor.incident_state import alert_record, incident_record, standing
-from monitor.incident_words import left
+from monitor.incident_words import left, unpaged
 from monitor.incidents import Joined
 from monitor.left_after_all import found_unvalued
 from monitor.mark_state import Change, MarkState, told
@@ -272,11 +272,11 @@ class Decisions:
             self.finding(Finding("page_budget_spent", detail, now_ms, ("budget:pages",)))
 
     def _left(self) -> str:
-        """What is left of the reserve, for whoever is told of an incident now: nothing to say where nothing was set aside."""
-        marks, whole_minor = self.state.marks, set_aside(self.state.marks, THEFT)
-        if whole_minor == 0:
-            return ""
-        return left(headrooms(marks)[THEFT].total(), whole_minor, self.state.policy)
+        """What is left of the reserve, if anything was set aside, and what else waits, for whoever is told of an incident now."""
+        marks, policy, storm = self.state.marks, self.state.policy, self.state.incidents.storm
+        whole_minor, waiting = set_aside(marks, THEFT), unpaged(storm.number, storm.base_minor, policy)
+        reserve = left(headrooms(marks)[THEFT].total(), whole_minor, policy) if whole_minor else ""
+        return f"{reserve} {waiting}" if reserve and waiting else reserve or waiting
 
     def watch_clocks(self) -> None:
         """On a Tick: page what had to wait for it, and tell of every target of a clock sheet that was missed, once."""

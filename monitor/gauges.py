@@ -144,6 +144,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Findings that nobody was told of because their rule is snoozed for what they are about."""
     pages_over_budget: int = 0
     """Incidents that nobody was woken for because the page budget was spent."""
+    pages_put_off: int = 0
+    """Small critical incidents that wake nobody for now, because more came at once than people can be woken for one by one."""
     findings: dict[str, int] = {}
     """Findings, by rule."""
     tables: dict[str, TableUse] = {}

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from monitor.clock_sheet import open_targets
+from monitor.clock_sheet import joined, open_targets
 from monitor.contracts.base import Cause
 from monitor.contracts.outputs import Alert, ClockSheet, ClockTarget, Due, Happened, Incident, Outcome, Severity, Stage
 from monitor.findings import rule_of
@@ -17,6 +17,7 @@ from monitor.mark_state import MarkState
 from monitor.money import print_amount
 from monitor.policy import ClockTargets, Policy
 
+HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
 RANK: dict[Severity, int] = {"notice": 0, "warning": 1, "critical": 2}
 KEYS_SHOWN_MAX = 64
 PLACES_MAX = 4
@@ -105,6 +106,7 @@ class IncidentState(msgspec.Struct):
     reopened: bool = False
     alerts_due: bool = False
     muted: bool = False
+    put_off: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -124,6 +126,34 @@ class IncidentState(msgspec.Struct):
     def telling(self) -> int:
         """The version that will tell what changes now."""
         return self.version + 1
+
+    def take_over(self, other: "IncidentState") -> None:
+        """All that another was, but for keys, marks and what was paged: it is one with this. Who has taken one of the two in hand has taken the whole."""
+        self.lead(other.severity, other.cause, other.rule, other.detail)
+        self.rules += [rule for rule in other.rules if rule not in self.rules]
+        self.clock = joined(self.clock, other.clock)
+        self.last_event_at_ms = max(self.last_event_at_ms, other.last_event_at_ms)
+        self.last_finding_at_ms = max(self.last_finding_at_ms, other.last_finding_at_ms)
+        stage = max(self.stage, other.stage, key=HANDLING.index)
+        self.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
+        self.stage_before = other.stage_before = self.outcome = other.outcome = None
+        self.assignee = self.assignee or other.assignee
+        self.follows = self.follows or other.follows
+        self.parted += [name for name in other.parted if name not in self.parted]
+        self.findings += other.findings
+        self.withdrawals |= dict.fromkeys(other.withdrawals, self.telling)
+        self.accounts |= other.accounts
+        other.withdrawals, other.accounts = {}, {}
+        self.timeline = sorted(self.timeline + other.timeline, key=lambda line: line.at_ms)
+        self.trim()
+        for person, base_minor in other.alone.items():
+            self.alone[person] = self.alone.get(person, 0) + base_minor
+        other.alone = {}
+        self.missed += [target for target in other.missed if target not in self.missed]
+        self.alerts += other.alerts
+        self.severe |= other.severe
+        self.certain |= other.certain
+        self.muted |= other.muted
 
     def happened(self, at_ms: int, what: What, detail: str, actor: str | None = None) -> None:
         """Put a line into the timeline."""

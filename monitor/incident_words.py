@@ -111,6 +111,13 @@ def left(left_minor: int, whole_minor: int, policy: Policy) -> str:
     return f"Left for one further event of unauthorized access: {told} {base} of {whole} {base}, {left_minor * 100 // whole_minor} %."
 
 
+def unpaged(number: int, base_minor: int, policy: Policy) -> str:
+    """How many other incidents wait for their pages, and what they are worth: a sentence, where there are any."""
+    base = policy.base_currency
+    worth = f"{grouped(base_minor, policy.assets[base].decimals)} {base}"
+    return f"{number:,} more incident(s) are critical, {worth} in all, and wake nobody for now: look at the list." if number else ""
+
+
 def _cover(told: Facts, policy: Policy) -> str:
     base = policy.base_currency
     if told.uncovered_base_minor:

@@ -9,16 +9,15 @@ from typing import NamedTuple
 import msgspec
 
 from monitor import paging
-from monitor.clock_sheet import begun, joined
-from monitor.contracts.outputs import ClockTarget, Stage
+from monitor.clock_sheet import begun
+from monitor.contracts.outputs import ClockTarget
 from monitor.entities import EVICTED_SHARE
 from monitor.findings import Finding, Subject, is_ambient, rule_of, ties
 from monitor.incident_keys import IncidentKeys
 from monitor.incident_state import RANK, IncidentState, Standing, Why, exceeds
 from monitor.money import parse_amount
+from monitor.page_storm import PageStorm
 from monitor.policy import Limits, Policy
-
-HANDLING: tuple[Stage, ...] = ("new", "acknowledged", "investigating", "pending_closure")
 
 
 class Counts(msgspec.Struct):
@@ -49,6 +48,7 @@ class Incidents:
         self.keys = IncidentKeys()
         self.dirty: dict[str, None] = {}
         self.counts = Counts()
+        self.storm = PageStorm()
         self.marked = 0
         self.names = 0
         self.due_ms: dict[str, int] = {}
@@ -175,41 +175,18 @@ class Incidents:
         other.absorbed, other.stage = {}, "merged"
         detail = f"{rule_of(other.rule).title}, {other.marks} mark(s): one with {incident.incident_id}"
         other.handled(now_ms, "merged", detail)
-        incident.handled(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
+        incident.happened(now_ms, "merged", f"{other.incident_id} is part of it: {other.detail}")
+        incident.grown_version = incident.telling  # who would close it must look again; any other decision is about marks that its actor saw
         self.dirty[incident.incident_id] = None
         self.clocked(incident)
         self.clocked(other)
 
     def _take_over(self, incident: IncidentState, other: IncidentState) -> None:
-        """Everything but keys and marks. Who has taken one of the two in hand has taken the whole."""
-        incident.lead(other.severity, other.cause, other.rule, other.detail)
-        incident.rules += [rule for rule in other.rules if rule not in incident.rules]
-        incident.clock = joined(incident.clock, other.clock)
-        incident.last_event_at_ms = max(incident.last_event_at_ms, other.last_event_at_ms)
-        incident.last_finding_at_ms = max(incident.last_finding_at_ms, other.last_finding_at_ms)
-        stage = max(incident.stage, other.stage, key=HANDLING.index)
-        incident.stage = "investigating" if stage == "pending_closure" else stage  # nobody proposed to close what it is now
-        incident.stage_before = other.stage_before = incident.outcome = other.outcome = None
-        incident.assignee = incident.assignee or other.assignee
-        incident.follows = incident.follows or other.follows
-        incident.parted += [name for name in other.parted if name not in incident.parted]
-        incident.findings += other.findings
+        """Everything but keys and marks."""
         before = sum(len(names) for one in (incident, other) for names in (one.withdrawals, one.accounts))
-        incident.withdrawals |= dict.fromkeys(other.withdrawals, incident.telling)
-        incident.accounts |= other.accounts
+        incident.take_over(other)
         self.names += len(incident.withdrawals) + len(incident.accounts) - before
-        other.withdrawals, other.accounts = {}, {}
-        incident.timeline = sorted(incident.timeline + other.timeline, key=lambda line: line.at_ms)
-        incident.trim()
-        for person, base_minor in other.alone.items():
-            incident.alone[person] = incident.alone.get(person, 0) + base_minor
-        other.alone = {}
-        incident.missed += [target for target in other.missed if target not in incident.missed]
         paging.joined(incident, other)
-        incident.alerts += other.alerts
-        incident.severe |= other.severe
-        incident.certain |= other.certain
-        incident.muted |= other.muted
 
     def _count(self, incident: IncidentState, finding: Finding, now_ms: int, names_max: int) -> None:
         rule = rule_of(finding.rule)
@@ -250,6 +227,7 @@ class Incidents:
             if standing is not None and standing.number:
                 incident.count(standing, sign)
         self.marked += (incident.marks > 0) - was_marked
+        self.storm.changed(incident, stood_minor)
         if after is not None and after.number and (before is None or exceeds(after, before)):
             self._grew(incident, mark_id, now_ms)
         if incident.marked_base_minor >= self.page_base_minor:
@@ -285,7 +263,7 @@ class Incidents:
     def alert_due(self, incident: IncidentState, now_ms: int, allow: Callable[[], bool]) -> tuple[str, Why] | None:
         """Whether somebody must be told now: a page or a notice, and why. Asking counts as telling.
 
-        A page by the rules of `monitor.paging`. `allow` takes a page from the budget; what is severe doesn't ask. An incident that was refused
+        A page by the rules of `monitor.paging`. `allow` takes a page from the budget; what is severe asks `monitor.page_storm` instead. An incident that was refused
         its page asks again at its next finding; one that must wait for it, on a Tick.
         """
         if not incident.is_open:
@@ -296,12 +274,13 @@ class Incidents:
         if waits != incident.page_waits:
             self._wait(incident, waits=waits)
         if woken:
-            if incident.severe or allow():
+            if not self.storm.puts_off(incident, now_ms, self.page_base_minor) if incident.severe else allow():
                 paging.paged(incident, now_ms)
                 self._paged(incident, now_ms)
                 return self._told(incident, "page", why, now_ms)
-            self.counts.over_budget += not incident.muted
-            incident.muted = True
+            if not incident.severe:
+                self.counts.over_budget += not incident.muted
+                incident.muted = True
         if incident.alerts == 0 or incident.alerts_due:
             return self._told(incident, "notice", why, now_ms)
         return None
@@ -342,7 +321,9 @@ class Incidents:
         self.dirty[incident.incident_id] = None
 
     def clocked(self, incident: IncidentState) -> None:
-        """Its clock sheet, marks or stage changed: know when its next target is missed."""
+        """Its clock sheet, marks or stage changed: know when its next target is missed, and whether its page still waits."""
+        if incident.stage != "new" or incident.paged_base_minor >= 0:
+            self.storm.drop(incident)
         waiting = [due.due_at_ms for due in incident.due(self.targets) if not due.missed]
         if waiting:
             self.due_ms[incident.incident_id] = min(waiting)
@@ -397,4 +378,5 @@ class Incidents:
         self.dirty.pop(incident_id, None)
         self.due_ms.pop(incident_id, None)
         self._wait(incident, waits=False)
+        self.storm.drop(incident)
         self.counts.evicted += 1

@@ -43,6 +43,7 @@ def picture(state: State, journal_id: str, next_offset: int) -> Gauges:
         decisions=dict(totals.decisions),
         findings_snoozed=state.snoozes.muted,
         pages_over_budget=state.incidents.counts.over_budget,
+        pages_put_off=state.incidents.storm.number,
         findings=dict(totals.findings),
         tables=_tables(state),
         evictions=_evictions(state),

@@ -27,6 +27,7 @@ from monitor.labels import Label
 from monitor.ledger import EventUse, LayerState
 from monitor.mark_state import AssetSums, Drain, MarkState
 from monitor.outflows import Waiting
+from monitor.page_storm import PageStorm
 from monitor.policies import Proposal
 from monitor.policy import Policy
 from monitor.repeated import Asked
@@ -93,6 +94,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     ready: dict[str, bool]
     table_evicted: dict[str, int]
     pages: Bucket
+    page_storm: PageStorm
     review_bucket: Bucket
     review_overflow: list[Overflow]
     review_counts: dict[Review, int]
@@ -218,6 +220,7 @@ def _small(state: State) -> Small:
         ready=scoring.ready,
         table_evicted={kind: table.evicted for kind, table in scoring.tables.items()},
         pages=state.pages,
+        page_storm=state.incidents.storm,
         review_bucket=scoring.reviews.bucket,
         review_overflow=scoring.reviews.overflow,
         review_counts=scoring.reviews.counts,
@@ -317,6 +320,7 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     by_key = dict(zip(columns["incidents.key"], columns["incidents.key_ids"], strict=True))
     incidents.keys.restore(incidents.by_id, by_key, small.incident_keys_evicted)
     state.pages = small.pages
+    state.incidents.storm = small.page_storm
 
 
 def _thaw_scoring(state: State, small: Small, columns: dict[str, Collection[Any]], arrays: dict[str, npt.NDArray[Any]]) -> None:

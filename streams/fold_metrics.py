@@ -123,6 +123,12 @@ def _totals(g: Gauges) -> list[Row]:
         ("clocks_missed", "Targets of incidents' clock sheets that were missed, by target.", ["target"], _by(g.clocks_missed, CLOCK_TARGETS)),
         ("decisions", "People's decisions, by outcome.", ["outcome"], _by(g.decisions, OUTCOMES)),
         ("findings_snoozed", "Findings that nobody was told of because their rule is snoozed for what they are about.", [], _one(g.findings_snoozed)),
+        (
+            "pages_put_off",
+            "Small critical incidents that wake nobody for now, because more came at once than people are woken for.",
+            [],
+            _one(g.pages_put_off),
+        ),
         ("pages_over_budget", "Incidents that nobody was woken for because the page budget was spent.", [], _one(g.pages_over_budget)),
         ("evictions", "Rows evicted because a table reached its limit.", ["table"], _by(g.evictions, TABLES)),
         ("ticks_refused", "Ticks refused because they were too far ahead of intake's clocks.", [], _one(g.ticks_refused)),

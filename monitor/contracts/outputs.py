@@ -264,7 +264,11 @@ class Incident(Output, frozen=True, kw_only=True, gc=False):
     incident_id: Id
     version: Annotated[int, Meta(ge=1)]
     handled_version: Annotated[
-        int, Meta(ge=0, description="The version in which state, owner or clock last changed: who saw it or a later one is up to date.")
+        int,
+        Meta(
+            ge=0,
+            description="The version in which people, or facts that reopened it, last changed how it is handled: who saw it or a later one is up to date.",
+        ),
     ]
     state: Stage
     merged_into: Annotated[Id | None, Meta(description="The incident that goes on in its place.")] = None

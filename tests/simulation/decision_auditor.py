@@ -20,6 +20,7 @@ from tests.simulation.decision_rules import (
     OF_MARKS,
     OPEN,
     RANK,
+    UNVERSIONED,
     Person,
     Sight,
     Waiting,
@@ -183,12 +184,15 @@ class DecisionAuditor:
                 assert first.actor != actor
                 assert first.said == content(value)
                 stands = seen is not None and seen[0] <= first.version <= seen[1]
-                assert not stands or self.new or command == "snooze", "both agreed on what stood unchanged"
+                grew = command == "close" and max(self.sight.grew_in.get(value["subject_id"], ()), default=0) > first.version
+                assert not stands or self.new or grew or command == "snooze", "both agreed on what stood unchanged"
             return
         assert counts == "", counts
         assert self.may(actor, command), "no role of that person's may decide it"
         assert seen is not None, "decided about nothing"
-        assert seen[0] <= value["seen_version"] <= seen[1], "a stale decision was taken"
+        assert seen[0] <= value["seen_version"] <= seen[1] or (command in UNVERSIONED and value["seen_version"] <= seen[1]), (
+            "a stale decision was taken"
+        )
         changed = [
             before[mark["mark_id"]] for mark in records if mark["topic"] == "marks" and mark["mark_id"] in before and self.own(mark, value, before)
         ]
@@ -243,7 +247,7 @@ class DecisionAuditor:
         assert self.may(first.actor, first.command), "the first person may no longer decide it"
         assert first.said == content(value), "the second person approved something else"
         assert now_ms < first.at_ms + self.within_ms, "the second person came too late"
-        assert seen[0] <= first.version, "the first person saw another version"
+        assert seen[0] <= first.version or first.command in UNVERSIONED, "the first person saw another version"
         del self.waiting[value["approves"]]
 
     def own(self, mark: Record, value: dict[str, Any], before: dict[str, Record]) -> bool:

@@ -35,6 +35,8 @@ LEFT_BY = {
     "confirm": ("suspected",), "compensated": ("confirmed", "partly_recovered"), "clear": ("suspected",), "release": ("suspected", "confirmed"), "reopen": ("confirmed", "cleared"),
 }  # fmt: skip
 """Stages in which a decision leaves none of the marks that it is about, if it could change them."""
+UNVERSIONED = ("acknowledge", "assign", "note")
+"""Commands that nobody has to look again for."""
 OF_MARKS = ("confirm", "clear", "release", "change_cause", "change_owner", "compensated")
 """Commands that about an incident are about those of its marks that the person saw."""
 SEEN = (*FACTS, "state", "open_amount", "base_amount", "price")
@@ -91,12 +93,19 @@ class Sight:
         self.told_in: dict[str, int] = {}
         self.grew_in: dict[str, set[int]] = {}
         self.versions: dict[str, int] = {}
+        self.merged: set[str] = set()
 
     def take(self, records: list[Record], marks: dict[str, Record], of_withdrawal: dict[str, set[str]]) -> None:
         """The records of an entry, in order; `marks` and `of_withdrawal` as they were before it."""
         before, changed = dict(self.versions), dict[str, Record]()
         for record in records:
             if record["topic"] == "incidents":
+                if (
+                    record["merged_into"] is not None and record["incident_id"] not in self.merged
+                ):  # what joins it is more than who would close it saw
+                    self.merged.add(record["incident_id"])
+                    into = record["merged_into"]
+                    self.grew_in.setdefault(into, set()).add(self.versions.get(into, 0) + 1)
                 self.versions[record["incident_id"]] = record["version"]
             elif record["topic"] == "marks":
                 name, into = record["mark_id"], record["incident_id"]

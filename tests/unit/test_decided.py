@@ -335,7 +335,8 @@ def test_new_findings_dont_make_a_decision_stale_but_another_decision_does() -> 
     story.tell("tick")
     assert seen(story, "incident", incident_id) > version
     assert outcome(say(story, "ana", "acknowledge", incident_id, "incident", seen_version=version)).startswith("decided: ")
-    assert "was made on version" in outcome(say(story, "ben", "assign", incident_id, "incident", argument="ben", seen_version=version))
+    assert "was made on version" in outcome(say(story, "ana", "confirm", incident_id, "incident", seen_version=version))
+    assert outcome(say(story, "ben", "assign", incident_id, "incident", argument="ben", seen_version=version)).startswith("decided: ")
 
 
 def test_policies_are_approved_by_two_where_somebody_may() -> None:

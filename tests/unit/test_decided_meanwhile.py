@@ -8,7 +8,7 @@ from monitor.engine import Engine
 from monitor.policy import FourEyes
 from monitor.snapshot_file import decode, encode
 from tests.unit.story import Story
-from tests.unit.test_decided import begun, outcome, say, stage
+from tests.unit.test_decided import begun, outcome, redirected, say, stage
 
 HELD = "withdrawals status=requested amount=5 balance_before=1"
 ALONE = FourEyes(commands=("close",))
@@ -147,3 +147,48 @@ def test_what_it_goes_back_to_survives_a_restart() -> None:
     story.now_ms += 35_000
     story.tell("tick")
     assert incident_of(story).stage == "acknowledged"
+
+
+# --- a merge makes no decision stale but a closing ---
+
+
+def merge(story: Story, name: str, address: str = "thief") -> None:
+    """Two requests of dust, the second of which ties the first's incident to that of the address."""
+    merged = story.engine.state.incidents.counts.merged
+    for number, to in enumerate((f"h{name}", address)):
+        story.tell(f"withdrawals withdrawal_id={name}{number} status=requested amount=0.00002 balance_before=0.00001 account_id=e{name} address={to}")
+    assert story.engine.state.incidents.counts.merged == merged + 1
+
+
+@pytest.mark.parametrize("command", ["acknowledge", "assign", "note", "confirm", "clear", "change_cause"])
+def test_a_merge_makes_no_decision_stale_and_what_it_brought_is_left(command: str) -> None:
+    story = begun(four_eyes=FourEyes(commands=(), above_base_amount="1000000000"))
+    redirected(story, "w")
+    incident = incident_of(story)
+    story.tell("tick")
+    version = incident.version
+    merge(story, "m")
+    argument = {"assign": "ben", "change_cause": "system_failure"}.get(command)
+    told = outcome(say(story, "lea", command, incident.incident_id, "incident", argument=argument, seen_version=version))
+    assert told.startswith("decided"), told
+    left = command not in ("acknowledge", "assign", "note")
+    assert ("2 mark(s) that came or changed since version" in told) == left
+    marks = story.engine.state.marks.by_id
+    assert {(marks[f"withdrawal:m{number}"].stage, marks[f"withdrawal:m{number}"].cause) for number in range(2)} == {("suspected", "system_failure")}
+
+
+def test_a_merge_voids_nothing_that_waits_but_a_closing() -> None:
+    story = begun(four_eyes=FourEyes(commands=("compensated", "close")))
+    redirected(story, "w")
+    incident = incident_of(story)
+    say(story, "ana", "confirm", "w")
+    story.tell("tick")
+    assert outcome(say(story, "lea", "compensated", incident.incident_id, "incident")).startswith("awaits-second")
+    merge(story, "m")
+    assert outcome(say(story, "leo", "compensated", incident.incident_id, "incident")).startswith("decided")
+    assert stage(story) == "compensated"
+    assert outcome(say(story, "lea", "close", incident.incident_id, "incident", argument="confirmed_unauthorized")).startswith("awaits-second")
+    merge(story, "n")
+    assert incident.stage != "pending_closure"
+    told = outcome(say(story, "leo", "close", incident.incident_id, "incident", argument="confirmed_unauthorized"))
+    assert told.startswith("refused") and "a mark of it came or grew" in told

@@ -173,3 +173,12 @@ def test_an_uncovered_rest_makes_a_notice_a_warning() -> None:
         found.changed("i", name, None, Standing(1, "JPY", 5, 5, uncovered_minor), NOW_MS)
         severities.append(found.by_id["i"].severity)
     assert severities == ["notice", "warning"]
+
+
+def test_a_merge_makes_a_closing_stale_though_nothing_is_marked_and_nothing_else() -> None:
+    found = incidents()
+    incident = found.by_id["i"]
+    found.join(Finding("frozen_wallet_pays", "it paid", START_MS, ("wallet:cold",)), START_MS, 1_000, "j", Limits())
+    incident.version = 3
+    found.join(Finding("frozen_wallet_pays", "it paid", START_MS, ("wallet:hot", "wallet:cold")), START_MS, 1_000, "k", Limits())
+    assert (found.by_id["j"].merged_into, incident.grown_version, incident.handled_version) == ("i", 4, 0)

@@ -186,3 +186,17 @@ def test_a_loss_whose_incident_is_forgotten_is_reopened_in_another() -> None:
         "system_failure",
     )
     assert "look at it again" in incident_of(story).detail
+
+
+def test_a_loss_that_was_paid_back_and_grows_after_its_incident_is_forgotten_is_in_another() -> None:
+    story = begun(limits=SMALL, four_eyes=ALONE)
+    redirected(story, "w", "5")
+    incident_id = incident_of(story).incident_id
+    for command in ("confirm", "compensated"):
+        assert outcome(say(story, "lea", command, "w")).startswith("decided")
+    say(story, "lea", "close", incident_id, "incident", argument="confirmed_unauthorized")
+    for number in range(80):
+        story.tell(f"withdrawals withdrawal_id=z{number} status=requested amount=2 balance_before=1 account_id=z{number} address=z{number}")
+    assert incident_id not in story.engine.state.incidents.by_id
+    assert pages(story.tell("outflows withdrawal_id=w tx_id=t-w address=thief amount=90000 output_index=1"))
+    assert (incident_of(story).marks, incident_of(story).gone) == (1, True)
