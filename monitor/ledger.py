@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.contracts.base import Cause, Owner
 from monitor.layers import UNCOVERED, Terms
+from monitor.uncovered import Group
 
 Debit = Literal["available", "held", "paid"]
 Credit = Literal["funded", "recovered"]
@@ -90,7 +91,9 @@ class Ledger:
         self.order: tuple[Terms, ...] = ()
         self.base_currency = ""
         self.uses: dict[tuple[str, str], EventUse] = {}
-        self.freed: dict[str, None] = {}
+        self.freed: dict[tuple[str, str | None], None] = {}
+        """Layers that may carry more since they were last asked: for all marks, or for those of one incident."""
+        self.reordered = False
 
     def configure(self, order: tuple[Terms, ...], base_currency: str) -> None:
         """Take the layers of a new term's policy, which `monitor.layers` has checked. Whatever they may carry now counts as freed."""
@@ -101,7 +104,8 @@ class Ledger:
             known = self.layers.get(terms.layer_id)
             if known is None or not known.touched:
                 self.layers[terms.layer_id] = LayerState(terms.unit, terms.on_claim)
-            self.freed[terms.layer_id] = None
+            self.freed[terms.layer_id, None] = None
+        self.reordered = True
         self.layers[UNCOVERED] = uncovered
 
     def refuses(self, order: tuple[Terms, ...]) -> list[str]:
@@ -130,7 +134,7 @@ class Ledger:
             why = f"layer {layer_id} isn't in the policy any more: it can be drawn down, not funded"
         if why is None:
             self._post(layer_id, "available", "funded", amount_minor)
-            self.freed[layer_id] = None
+            self.freed[layer_id, None] = None
         return why
 
     def draw(self, layer_id: str, unit: str, amount_minor: int) -> str | None:
@@ -168,6 +172,22 @@ class Ledger:
             room = min(room, terms.limit_per_event_minor - (0 if use is None else use.used_minor))
         return room
 
+    def _borne(self, terms: Terms, incident_id: str) -> int:
+        """How much of a layer's deductible an event has borne."""
+        use = self.uses.get((terms.layer_id, incident_id))
+        return 0 if use is None else use.deductible_minor
+
+    def may_help(self, terms: Terms, group: Group) -> bool:
+        """Whether a layer may carry more of marks that wait in a group. Who bears all that reaches it asks in vain.
+
+        But not where its event has borne too much, which one may be spared, nor while the layers have new terms.
+        """
+        if group.cause not in terms.causes or (terms.customers_only and group.owner != "customer"):
+            return False
+        if terms.layer_id in group.bearing and not self.reordered and self._borne(terms, group.incident_id) <= terms.deductible_minor:
+            return False
+        return terms.unit in (group.asset, self.base_currency) and self.left(terms, group.incident_id) != 0
+
     def plan(
         self, asset: str, amount_minor: int, base_minor: int | None, cause: Cause, owner: Owner, incident_id: str,
     ) -> tuple[Part, ...]:  # fmt: skip
@@ -195,8 +215,7 @@ class Ledger:
                 continue
             passed = 0
             if terms.deductible_minor:
-                use = self.uses.get((terms.layer_id, incident_id))
-                left = max(0, terms.deductible_minor - (0 if use is None else use.deductible_minor))
+                left = max(0, terms.deductible_minor - self._borne(terms, incident_id))
                 passed = min(left, -(-rest // size))
             taken = min(max(0, rest - passed * size), self.room(terms, incident_id) * size)
             if taken or passed:
@@ -238,16 +257,16 @@ class Ledger:
                 self._post(part.layer_id, "available", "funded", -part.amount_minor)
             self._use(part, incident_id, -1)
 
-    def note_freed(self, before: tuple[Part, ...], after: tuple[Part, ...]) -> None:
-        """Layers that a mark has less of than before may carry something else now, and those of which it bears more of an event's deductible."""
+    def note_freed(self, before: tuple[Part, ...], after: tuple[Part, ...], incident_id: str) -> None:
+        """Layers that a mark has less of than before may carry something else now, and those of which it bears more of its event's deductible something of that event."""
         now = {part.layer_id: part.amount_minor for part in after}
         for part in before:
             if part.amount_minor > now.get(part.layer_id, 0):
-                self.freed[part.layer_id] = None
+                self.freed[part.layer_id, None] = None
         borne = {part.layer_id: part.deductible_minor for part in before}
         for part in after:
             if part.deductible_minor > borne.get(part.layer_id, 0):
-                self.freed[part.layer_id] = None
+                self.freed[part.layer_id, incident_id] = None
 
     def pay(self, parts: tuple[Part, ...]) -> None:
         """Pay out what was held."""
@@ -266,7 +285,7 @@ class Ledger:
         """Parts count for an event from now on, or no longer; no account changes, but limits and deductibles of events may leave more room."""
         for part in parts:
             self._use(part, incident_id, sign)
-            self.freed[part.layer_id] = None
+            self.freed[part.layer_id, None] = None
 
     def _use(self, part: Part, incident_id: str, sign: int) -> None:
         if part.layer_id == UNCOVERED:

@@ -145,7 +145,16 @@ class Drain(msgspec.Struct):
 
 def group_of(mark: MarkState) -> Group:
     """The group in which a mark waits while it is uncovered."""
-    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner)
+    bearing = tuple(part.layer_id for place, part in enumerate(mark.parts) if part.deductible_minor and part.deductible_minor >= _reaching(mark, place))
+    return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner, bearing)
+
+
+def _reaching(mark: MarkState, place: int) -> int:
+    """What the layers before leave of a mark for the one at that place, in its unit."""
+    before, unit = mark.parts[:place], mark.parts[place].unit
+    if unit == mark.subject.asset:
+        return mark.open_minor - sum(part.asset_minor for part in before)
+    return (mark.base_minor or 0) - sum(part.base_minor or 0 for part in before)
 
 
 def told(stage: MarkStage) -> str:

@@ -19,7 +19,7 @@ from monitor.ledger import EventUse, LayerState, Ledger, Part, joined, less, shr
 from monitor.mark_state import AssetSums, Change, Drain, MarkState, found, group_of, told
 from monitor.policy import Layer, Limits, Policy
 from monitor.prices import Prices, PriceStanding, PriceState, PriceTaken
-from monitor.uncovered import Group, Uncovered, leave
+from monitor.uncovered import Uncovered, leave
 
 
 class Marks:
@@ -60,6 +60,7 @@ class Marks:
         self.ledger.layers = layers
         self.ledger.uses = {(use.layer_id, use.incident_id): use for use in uses}
         self.ledger.freed.clear()
+        self.ledger.reordered = False
         for mark in marks:
             self.by_id[mark.mark_id] = mark
             self.by_incident.setdefault(mark.incident_id, {})[mark.mark_id] = None
@@ -246,28 +247,23 @@ class Marks:
         Costs what changes, and a look at each group of uncovered marks; not a look at each mark. After a change all are asked again.
         """
         changes: list[Change] = []
-        freed, asked = self.ledger.freed, dict[str, None]()
+        freed, asked = self.ledger.freed, dict[tuple[str, str | None], None]()
         while freed and self.uncovered.of:
-            layer_id = next(iter(freed))
-            del freed[layer_id]
-            asked[layer_id] = None
-            covered = [change for terms in self.ledger.order if terms.layer_id == layer_id for change in self._cover(terms)]
+            layer_id, incident_id = one = next(iter(freed))
+            del freed[one]
+            asked[one] = None
+            covered = [change for terms in self.ledger.order if terms.layer_id == layer_id for change in self._cover(terms, incident_id)]
             if covered:
                 changes += covered
                 freed.update(asked)
         freed.clear()
+        self.ledger.reordered = False
         return changes
 
-    def _cover(self, terms: Terms) -> list[Change]:
-        """Let one layer carry what stands uncovered. A mark that it doesn't help keeps what it has."""
-        ledger = self.ledger
-
-        def fits(group: Group) -> bool:
-            covered = group.cause in terms.causes and (group.owner == "customer" or not terms.customers_only)
-            return covered and terms.unit in (group.asset, ledger.base_currency) and ledger.left(terms, group.incident_id) != 0
-
-        changes: list[Change] = []
-        for mark_id in self.uncovered.oldest_first(fits):
+    def _cover(self, terms: Terms, incident_id: str | None) -> list[Change]:
+        """Let one layer carry what stands uncovered, of one incident or of all. A mark that it doesn't help keeps what it has."""
+        ledger, changes = self.ledger, list[Change]()
+        for mark_id in self.uncovered.oldest_first(lambda group: ledger.may_help(terms, group), incident_id):
             if ledger.left(terms) == 0:
                 break
             mark = self.by_id[mark_id]
@@ -278,7 +274,7 @@ class Marks:
             better = (after.uncarried_minor, after.uncovered_base_minor or 0) < (mark.uncarried_minor, mark.uncovered_base_minor or 0)
             ledger.hold(after.parts if better else mark.parts, mark.incident_id)
             if better:
-                ledger.note_freed(mark.parts, after.parts)
+                ledger.note_freed(mark.parts, after.parts, mark.incident_id)
                 changes.append(Change(mark, after))
         for before, after in changes:  # only now: the index mustn't change while it is read
             self._replaced(before, after, tells=False)
@@ -334,9 +330,9 @@ class Marks:
         parts = self._plan(after, base_minor)
         self.ledger.hold(parts, after.incident_id)
         moved = before is not None and before.incident_id != after.incident_id
-        self.ledger.note_freed(held, () if moved else parts)  # what an event leaves is free for it, even if another takes it
+        self.ledger.note_freed(held, () if moved else parts, after.incident_id)  # what an event leaves is free for it, even if another takes it
         if moved:
-            self.ledger.note_freed((), parts)
+            self.ledger.note_freed((), parts, after.incident_id)
         after = replace(after, base_minor=base_minor, price=price, parts=parts, told_in=self.tells(after.incident_id))
         return self._replaced(before, after, tells=False)
 
@@ -350,7 +346,7 @@ class Marks:
             left = self.value(after.subject.asset, after.open_minor, after.price)
         parts, taken = shrunk(before.parts, after.subject.asset, units, None if base is None or left is None else base - left)
         self.ledger.give_back(taken, before.incident_id)
-        self.ledger.note_freed(taken, ())
+        self.ledger.note_freed(taken, (), before.incident_id)
         return self._replaced(before, replace(after, base_minor=left, parts=parts))
 
     def _returned(self, before: MarkState, after: MarkState) -> MarkState:
@@ -360,7 +356,7 @@ class Marks:
         units = after.returned_minor - before.returned_minor
         _, taken = shrunk(rest, after.subject.asset, units, lacked * units // (before.compensated_minor - before.returned_minor))
         self.ledger.recover(taken, before.incident_id)
-        self.ledger.note_freed(taken, ())
+        self.ledger.note_freed(taken, (), before.incident_id)
         return replace(after, returned=joined(before.returned, taken))
 
     def look_again(self, mark_id: str) -> str:

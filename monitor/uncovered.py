@@ -11,12 +11,13 @@ from monitor.contracts.base import Cause, Owner
 
 
 class Group(NamedTuple):
-    """What marks of one group have in common."""
+    """What marks of one group have in common. All that reaches a layer in `bearing` they bear themselves, as its deductible: it can't help them."""
 
     incident_id: str
     asset: str
     cause: Cause
     owner: Owner
+    bearing: tuple[str, ...] = ()
 
 
 class Uncovered:
@@ -24,6 +25,7 @@ class Uncovered:
 
     def __init__(self) -> None:
         self.groups: dict[Group, dict[str, int]] = {}
+        self.of_incident: dict[str, dict[Group, None]] = {}
         self.of: dict[str, Group] = {}
         self.unsorted: dict[Group, None] = {}
         self.next = 0
@@ -36,7 +38,10 @@ class Uncovered:
         number = self.next if known is None else self._leave(mark_id, known)
         self.next += known is None
         self.of[mark_id] = group
-        members = self.groups.setdefault(group, {})
+        members = self.groups.get(group)
+        if members is None:
+            members = self.groups[group] = {}
+            self.of_incident.setdefault(group.incident_id, {})[group] = None
         members[mark_id] = number
         if known is not None:
             self.unsorted[group] = None
@@ -52,15 +57,17 @@ class Uncovered:
         number = members.pop(mark_id)
         if not members:
             del self.groups[group]
+            leave(self.of_incident, group.incident_id, group)
             self.unsorted.pop(group, None)
         return number
 
-    def oldest_first(self, fits: Callable[[Group], bool]) -> Iterator[str]:
-        """Marks of the groups that fit, the longest uncovered first. Nothing may change while it runs."""
+    def oldest_first(self, fits: Callable[[Group], bool], incident_id: str | None = None) -> Iterator[str]:
+        """Marks of the groups that fit, of one incident or of all, the longest uncovered first. Nothing may change while it runs."""
         for group in self.unsorted:
             self.groups[group] = dict(sorted(self.groups[group].items(), key=lambda member: member[1]))
         self.unsorted.clear()
-        members = (iter(members.items()) for group, members in self.groups.items() if fits(group))
+        groups = self.groups if incident_id is None else self.of_incident.get(incident_id, ())
+        members = (iter(self.groups[group].items()) for group in groups if fits(group))
         return (mark_id for mark_id, _ in merge(*members, key=lambda member: member[1]))
 
     def in_order(self) -> list[str]:
@@ -68,9 +75,9 @@ class Uncovered:
         return list(self.oldest_first(lambda _: True))
 
 
-def leave(members_of: dict[Any, dict[str, None]], group: Any, mark_id: str) -> None:
-    """A mark is of a group no longer; a group without marks goes."""
+def leave(members_of: dict[Any, dict[Any, None]], group: Any, member: Any) -> None:
+    """A mark, or what else, is of a group no longer; a group without members goes."""
     members = members_of[group]
-    del members[mark_id]
+    del members[member]
     if not members:
         del members_of[group]

@@ -248,35 +248,36 @@ def test_what_counts_for_another_event_frees_its_layer() -> None:
     parts = made.plan("XRP", 5, 5, UNAUTHORIZED, CUSTOMER, "i")
     made.hold(parts, "i")
     made.freed.clear()
-    made.note_freed(parts, parts)
+    made.note_freed(parts, parts, "i")
     assert made.freed == {}
     made.count(parts, "i", -1)
-    assert list(made.freed) == ["money"]
+    assert list(made.freed) == [("money", None)]
     made.configure((), "JPY")
     made.freed.clear()
     made.configure(terms_of((MONEY,), policy().assets), "JPY")
-    assert list(made.freed) == ["money"]
+    assert list(made.freed) == [("money", None)]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "freed"),
     [
-        (((1, 0),), (), ["money"]),  # to the last unit
-        (((2, 0),), ((1, 0),), ["money"]),
+        (((1, 0),), (), [("money", None)]),  # to the last unit
+        (((2, 0),), ((1, 0),), [("money", None)]),
         (((1, 0),), ((1, 0),), []),
         (((1, 0),), ((2, 0),), []),
-        ((), ((0, 1),), ["money"]),  # who bears an event's deductible spares the others it
-        (((0, 1),), ((0, 2),), ["money"]),
+        ((), ((0, 1),), [("money", "i")]),  # who bears an event's deductible spares the others of the event it
+        (((0, 1),), ((0, 2),), [("money", "i")]),
         (((0, 1),), ((0, 1),), []),
         (((0, 2),), ((0, 1),), []),
     ],
 )
 def test_a_layer_is_free_for_others_when_a_mark_has_less_of_it_or_bears_more_of_its_deductible(
-    before: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...], freed: list[str]
+    before: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...], freed: list[tuple[str, str | None]]
 ) -> None:
     made = funded((MONEY, 5))
     made.freed.clear()
-    made.note_freed(*(tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after)))
+    told = (tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after))
+    made.note_freed(*told, "i")
     assert list(made.freed) == freed
 
 

@@ -328,17 +328,17 @@ def test_what_an_event_gives_back_or_leaves_is_free_and_nothing_else() -> None:
     done(marks.confirm("m"))
     marks.ledger.freed.clear()
     done(marks.change_cause("m", "undecided"))
-    assert list(marks.ledger.freed) == ["money"]  # what the other layer holds it goes on holding
+    assert list(marks.ledger.freed) == [("money", None)]  # what the other layer holds it goes on holding
     marks.ledger.freed.clear()
     done(marks.move("m", "j"))
-    assert list(marks.ledger.freed) == ["kind", "uncovered"]
+    assert list(marks.ledger.freed) == [("kind", None), ("uncovered", None)]
     marks.ledger.freed.clear()
     done(marks.recover("m", 1_000_000))
-    assert list(marks.ledger.freed) == ["uncovered"]
+    assert list(marks.ledger.freed) == [("uncovered", None)]
     done(marks.compensate("m"))
     marks.ledger.freed.clear()
     done(marks.recover("m", 9_000_000))
-    assert list(marks.ledger.freed) == ["uncovered", "kind"]
+    assert list(marks.ledger.freed) == [("uncovered", None), ("kind", None)]
 
 
 def test_a_unit_that_is_worth_nothing_by_rounding_stands_uncovered_too() -> None:
