@@ -128,3 +128,16 @@ def test_a_mark_that_was_forgotten_begins_above_all_that_was_decided_about_it() 
         done(marks.clear(name))
     assert marks.forget(Limits(marks=0)) == 2
     assert held(marks, 1_000_000, "withdrawal:w").version == 5
+
+
+def test_under_a_new_order_who_bore_all_that_reached_a_layer_is_asked_again() -> None:
+    money = Layer("money", "JPY")
+    insurance = Layer("insurance", "JPY", kind="insurance", drawn="on_claim", limit_total="1000", deductible="40")
+    marks = Marks(policy(layers=(money, insurance)))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert marks.ledger.fund("money", "JPY", 60) is None
+    marks.settle()
+    assert told(held(marks, 10_000_000)) == "suspected 10000000 100 money:60 insurance:0 uncovered:40"
+    assert marks.settle() == []
+    assert marks.configure(policy(layers=(insurance, money))) == []
+    assert [told(change.after) for change in marks.settle()] == ["suspected 10000000 100 insurance:60 money:40"]
