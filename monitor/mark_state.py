@@ -88,13 +88,14 @@ class Change(NamedTuple):
     after: MarkState
 
 
-def found(known: MarkState | None, subject: Subject, cause: Cause, incident_id: str) -> MarkState | None:
+def found(known: MarkState | None, subject: Subject, cause: Cause, incident_id: str, forgotten_version: int = 0) -> MarkState | None:
     """The next version of a loss that a finding tells of, without its value; None when at least as much of it is marked already.
 
-    Nobody has confirmed a loss that turns out larger: it is suspected again, whatever it was. It stays with its incident unless it was cleared.
+    Nobody has confirmed a loss that turns out larger: it is suspected again, whatever it was. It stays with its incident unless it was cleared. One that
+    isn't known begins above `forgotten_version`: it may be one that was forgotten, and what was decided about that doesn't count.
     """
     if known is None:
-        return MarkState(subject, cause, incident_id, 1, "suspected", None, None, ())
+        return MarkState(subject, cause, incident_id, forgotten_version + 1, "suspected", None, None, ())
     if known.by_people:
         subject, cause = replace(subject, owner=known.subject.owner), known.cause
     if known.stage == "cleared":
@@ -145,7 +146,9 @@ class Drain(msgspec.Struct):
 
 def group_of(mark: MarkState) -> Group:
     """The group in which a mark waits while it is uncovered."""
-    bearing = tuple(part.layer_id for place, part in enumerate(mark.parts) if part.deductible_minor and part.deductible_minor >= _reaching(mark, place))
+    bearing = tuple(
+        part.layer_id for place, part in enumerate(mark.parts) if part.deductible_minor and part.deductible_minor >= _reaching(mark, place)
+    )
     return Group(mark.incident_id, mark.subject.asset, mark.cause, mark.subject.owner, bearing)
 
 

@@ -39,7 +39,7 @@ class Marks:
         self.stages: dict[MarkStage, int] = {"suspected": 0, "confirmed": 0, "partly_recovered": 0, "compensated": 0, "cleared": 0}
         self.layers: tuple[Layer, ...] = ()
         self.tells: Callable[[str], int] = lambda _: 0
-        self.forgotten = 0
+        self.forgotten = self.forgotten_version = 0
         self.configure(policy)
 
     def configure(self, policy: Policy) -> list[str]:
@@ -112,7 +112,7 @@ class Marks:
         if known is not None and known.subject.asset != subject.asset:  # never a revision: units of two assets can't be compared
             subject = replace(subject, mark_id=f"{subject.mark_id}:{subject.asset}")
             known = self.by_id.get(subject.mark_id)
-        after = found(known, subject, cause, incident_id)
+        after = found(known, subject, cause, incident_id, self.forgotten_version)
         return None if after is None else self._priced(known, after, now_ms)
 
     def revise(self, mark_id: str, amount_minor: int, now_ms: int) -> Change | str:
@@ -293,6 +293,9 @@ class Marks:
             return 0
         gone = list(islice((mark for mark in self.by_id.values() if mark.stage == stage), number - limit + limit // EVICTED_SHARE))
         for mark in gone:
+            withdrawal_id = mark.subject.withdrawal_id
+            same = [mark.mark_id] if withdrawal_id is None else self.of_withdrawal(withdrawal_id)  # a decision on it has seen their sum
+            self.forgotten_version = max(self.forgotten_version, sum(self.by_id[mark_id].version for mark_id in same))
             self.stages[stage] -= 1
             del self.by_id[mark.mark_id]
             leave(self.by_incident, mark.incident_id, mark.mark_id)

@@ -87,6 +87,7 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
     incident_counts: Counts
     incident_keys_evicted: int
     dirty: list[str]
+    forgotten_version: int
     withdrawal_evicted: int
     rejected_at_ms: list[int]
     blocks: int
@@ -213,6 +214,7 @@ def _small(state: State) -> Small:
         incident_counts=state.incidents.counts,
         incident_keys_evicted=state.incidents.keys.evicted,
         dirty=list(state.incidents.dirty),
+        forgotten_version=marks.forgotten_version,
         withdrawal_evicted=state.withdrawals.evicted,
         rejected_at_ms=state.rejected_at_ms,
         blocks=scoring.blocks,
@@ -315,7 +317,7 @@ def _thaw_marks(state: State, small: Small, columns: dict[str, Collection[Any]])
     restore_small_facts(state, small.facts)
     marks.unpriced = dict.fromkeys(columns["unpriced"])
     marks.sums, marks.total, marks.drain = small.sums, small.total, small.drain
-    marks.stages = small.stages
+    marks.stages, marks.forgotten_version = small.stages, small.forgotten_version
     incidents.restore(columns["incidents"], small.dirty, small.incident_counts)
     by_key = dict(zip(columns["incidents.key"], columns["incidents.key_ids"], strict=True))
     incidents.keys.restore(incidents.by_id, by_key, small.incident_keys_evicted)

@@ -276,8 +276,8 @@ def test_a_layer_is_free_for_others_when_a_mark_has_less_of_it_or_bears_more_of_
 ) -> None:
     made = funded((MONEY, 5))
     made.freed.clear()
-    told = (tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after))
-    made.note_freed(*told, "i")
+    less, more = (tuple(Part("money", "JPY", amount, 1, 1, deductible) for amount, deductible in parts) for parts in (before, after))
+    made.note_freed(less, more, "i")
     assert list(made.freed) == freed
 
 

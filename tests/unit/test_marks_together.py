@@ -98,3 +98,46 @@ def test_what_is_freed_is_used_under_a_limit_that_was_lowered_below_what_is_held
     done(marks.clear("small"))
     [change] = marks.settle()
     assert told(change.after) == "suspected 2200000 22 kind:800000 claimed:3 uncovered:11"
+
+
+def test_who_bears_all_that_reaches_a_layer_is_not_asked_again_and_who_waits_for_less_is() -> None:
+    """Else every loss of a large event would look at all before it."""
+    marks = Marks(policy(layers=(Layer("insurance", "JPY", kind="insurance", drawn="on_claim", limit_total="1000", deductible="67"),)))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    marks.settle()
+    for number in range(6):
+        held(marks, 1_000_000, f"m{number}")
+        assert list(marks.ledger.freed) == [("insurance", "i")]
+        [group] = marks.uncovered.groups
+        assert group.bearing == ("insurance",)
+        assert not marks.ledger.may_help(marks.ledger.order[0], group)
+        assert marks.settle() == []
+    assert told(held(marks, 1_000_000, "last")) == "suspected 1000000 10 insurance:3 uncovered:7"
+    assert [group.bearing for group in marks.uncovered.groups] == [("insurance",), ()]
+    assert marks.settle() == []
+    assert marks.configure(policy(layers=(Layer("insurance", "JPY", kind="insurance", drawn="on_claim", limit_total="1000", deductible="20"),))) == []
+    assert [told(change.after) for change in marks.settle()][:2] == ["suspected 1000000 10 insurance:10", "suspected 1000000 10 insurance:10"]
+    assert sum(mark.uncovered_base_minor or 0 for mark in marks.by_id.values()) == 20, "under new terms all are asked, and bear no more than there is"
+
+
+def test_a_mark_that_was_forgotten_begins_above_all_that_was_decided_about_it() -> None:
+    """A decision about a withdrawal has seen the sum over its marks."""
+    marks = made(money=1_000)
+    for name in ("withdrawal:w", "withdrawal:w:t2"):
+        held(marks, 1_000_000, name)
+        done(marks.clear(name))
+    assert marks.forget(Limits(marks=0)) == 2
+    assert held(marks, 1_000_000, "withdrawal:w").version == 5
+
+
+def test_under_a_new_order_who_bore_all_that_reached_a_layer_is_asked_again() -> None:
+    money = Layer("money", "JPY")
+    insurance = Layer("insurance", "JPY", kind="insurance", drawn="on_claim", limit_total="1000", deductible="40")
+    marks = Marks(policy(layers=(money, insurance)))
+    marks.set_price("XEM", "10", "test", NOW_MS)
+    assert marks.ledger.fund("money", "JPY", 60) is None
+    marks.settle()
+    assert told(held(marks, 10_000_000)) == "suspected 10000000 100 money:60 insurance:0 uncovered:40"
+    assert marks.settle() == []
+    assert marks.configure(policy(layers=(insurance, money))) == []
+    assert [told(change.after) for change in marks.settle()] == ["suspected 10000000 100 insurance:60 money:40"]
