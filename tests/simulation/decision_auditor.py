@@ -39,8 +39,7 @@ class DecisionAuditor:
 
     def __init__(self, people: dict[str, Person], two_for: tuple[str, ...], above: int, within_ms: int, valid_ms: int, marks: Auditor) -> None:
         self.people, self.two_for, self.above, self.within_ms, self.valid_ms = people, two_for, above, within_ms, valid_ms
-        self.journal_id = ""
-        self.ledger = marks
+        self.journal_id, self.ledger = "", marks
         self.marks: dict[str, Record] = {}
         self.of_withdrawal: dict[str, set[str]] = {}
         self.incidents: dict[str, Record] = {}
@@ -51,9 +50,7 @@ class DecisionAuditor:
         self.taken: set[str] = set()
         self.sight = Sight()
         self.bound = 0
-        self.left: set[str] = set()
-        self.new: set[str] = set()
-        self.unseen: set[str] = set()
+        self.left, self.new, self.unseen = set[str](), set[str](), set[str]()
         self.set_by_people: set[str] = set()
         self.known_amounts: dict[str, Fraction] = {}
         self.snoozed: dict[str, int] = {}
