@@ -21,8 +21,10 @@ FILES: dict[str, tuple[str, ...]] = {
     "monitor.alone": (f"{UNIT}persons.py",),
     "monitor.closing": (f"{UNIT}closing.py",),
     "monitor.persons": (f"{UNIT}persons.py",),
-    "monitor.regrouping": (f"{UNIT}regrouping.py",),
-    "monitor.paging": (f"{UNIT}paging.py", f"{UNIT}incidents.py"),
+    "monitor.regrouping": (f"{UNIT}regrouping.py", f"{UNIT}left_after_all.py"),
+    "monitor.paging": (f"{UNIT}paging.py", f"{UNIT}incidents.py", f"{UNIT}left_after_all.py"),
+    "monitor.page_storm": (f"{UNIT}page_storm.py",),
+    "monitor.left_after_all": (f"{UNIT}left_after_all.py",),
     "monitor.commands": (f"{UNIT}commands.py", f"{UNIT}decided.py", f"{UNIT}covers.py", f"{UNIT}policies.py"),
     "monitor.mark_commands": (f"{UNIT}decided.py", f"{UNIT}commands.py", f"{UNIT}labels.py", f"{UNIT}closing.py", f"{UNIT}persons.py"),
     "monitor.incident_commands": (

@@ -161,7 +161,7 @@ def test_a_stale_version_is_refused_with_the_present_one(stage: Stage, capsys: C
     version = stage.engine.state.incidents.by_id[incident_id].version
     assert stage.say("ana", "assign", "incident", incident_id, "--to", "ben") == 0
     capsys.readouterr()
-    assert stage.say("ben", "assign", "incident", incident_id, "--to", "ana", "--seen-version", str(version), "--json") == 1
+    assert stage.say("ben", "confirm", "incident", incident_id, "--seen-version", str(version), "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["outcome"], told["actors"], told["seen_version"]) == ("refused", ["ben"], version)
     assert f"it was made on version {version}, the present one is {version + 1}" in told["detail"]
