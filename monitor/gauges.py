@@ -19,7 +19,7 @@ TABLES = (
     "approval", "decision_id", "snooze", "review_asked", "review_overflow", "label", "remembered", "labels",
     "window_young_address_payers", "window_first_seen_rate", "window_shared_device", "window_shared_network", "window_shared_api_key",
     "window_batch_accounts", "window_wallet_outflow", "window_asset_outflow", "window_provider_shift",
-    "provider_registry", "provider_doubted", "security_change", "repeated", "holding", "posting", "wallet_fact", "doubt", "audit_block", "batch_credit",
+    "provider_registry", "provider_doubted", "security_change", "repeated", "holding", "posting", "output", "wallet_fact", "doubt", "audit_block", "batch_credit",
 )  # fmt: skip
 """Every bounded table by the name under which its use and its evictions are shown."""
 
