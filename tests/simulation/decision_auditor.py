@@ -50,7 +50,7 @@ class DecisionAuditor:
         self.taken: set[str] = set()
         self.sight = Sight()
         self.bound = 0
-        self.left, self.new, self.unseen = set[str](), set[str](), set[str]()
+        self.left, self.new, self.unseen, self.known = set[str](), set[str](), set[str](), set[str]()
         self.set_by_people: set[str] = set()
         self.known_amounts: dict[str, Fraction] = {}
         self.snoozed: dict[str, int] = {}
@@ -135,6 +135,7 @@ class DecisionAuditor:
     def look(self, value: dict[str, Any], first: Waiting | None) -> None:
         """The version that counts, the older of two persons'; marks and withdrawals that came or changed since, and marks that did since the first saw them."""
         of_it = self.about(value, self.marks) if value["subject"] == "incident" else []
+        self.known = set(self.incidents)
         first_version = value["seen_version"] if first is None else first.version
         self.bound = min(value["seen_version"], first_version)
         later = {mark["mark_id"]: mark["withdrawal_id"] for mark in of_it if self.sight.told_in[mark["mark_id"]] > self.bound}
@@ -275,7 +276,7 @@ class DecisionAuditor:
             elif command == "move":
                 assert mark["incident_id"] != known["incident_id"]
                 assert value["argument"] in ("new", mark["incident_id"])
-                assert (value["argument"] == "new") == (self.incidents[mark["incident_id"]]["version"] == 1), "moved to another than was said"
+                assert (value["argument"] == "new") == (mark["incident_id"] not in self.known), "moved to another than was said"
                 self.notices.parted.add(frozenset((known["incident_id"], mark["incident_id"])))
             elif command in ("change_cause", "change_owner") and known["state"] != "cleared":
                 assert mark[command.removeprefix("change_")] == value["argument"]
