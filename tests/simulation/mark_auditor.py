@@ -147,6 +147,8 @@ class Auditor:
         known = self.marks.pop(mark["mark_id"], None)
         if known is not None:
             self.book(known, -1)
+            if known["incident_id"] != mark["incident_id"]:  # what is moved takes along when people were woken for it
+                self.paged[mark["incident_id"]] = max(self.paged.get(name, 0) for name in (known["incident_id"], mark["incident_id"]))
         assert mark["version"] == (1 if known is None else known["version"] + 1)
         self.figures(mark, known, now_ms)
         parts = {account: plain(mark, account) for account in ("held", "paid", "recovered")}
