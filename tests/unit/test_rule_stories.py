@@ -183,7 +183,7 @@ STORIES = {
         outflows tx_id=s output_index=0 amount=5 internal=yes |
         balances amount=30                            |
         WAIT 31                                       |
-        progress                                      | mark suspected 35 BTC; notice""",
+        progress                                      | mark suspected 35 BTC; page""",
     "what explains the fall is read after the balance": """
         balances amount=100 occurred_at_ms=1699999000000 |
         balances amount=69                            |

@@ -174,7 +174,7 @@ STORIES = {
         outflows tx_id=t output_index=3 amount=9      | notice; mark suspected 10 BTC; page; verdict HOLD late amount_changed
         outflows tx_id=t output_index=3               |
         outflows tx_id=t output_index=3 amount=9      |
-        outflows tx_id=t output_index=3 withdrawal_id=w address=thief amount=90 | mark suspected 90 BTC; verdict HOLD late redirect,amount_changed,amount_changed
+        outflows tx_id=t output_index=3 withdrawal_id=w address=thief amount=90 | mark suspected 90 BTC; page; verdict HOLD late redirect,amount_changed,amount_changed
         progress                                      |""",
     "a coin and a token leave as outputs of one number": """
         withdrawals status=requested                  | verdict CLEAR
@@ -187,7 +187,7 @@ STORIES = {
         outflows tx_id=t output_index=0 address=thief amount=10 | notice
         outflows tx_id=t output_index=0 address=thief amount=10 |
         progress                                      | mark suspected 1 BTC; page
-        progress                                      | mark suspected 10 BTC
+        progress                                      | mark suspected 10 BTC; page
         progress                                      |""",
     "several outputs of one transaction that nobody asked for": """
         outflows tx_id=t address=thief amount=1       |
