@@ -24,7 +24,7 @@ from tests.bench.witness import decode_verdict
 from tests.bench.workers import Worker
 
 RATES = (1_000, 10_000)
-ATTACK_HOLDS_PER_SECOND = 2_000
+ATTACK_HOLDS_PER_SECOND = 1_000
 SETTLING_SECONDS = 3.0
 """At the start of a run that don't count: connections are made, the first batches are small."""
 BEFORE_KILL_SECONDS = 5.0
