@@ -1,6 +1,7 @@
 """When an incident wakes people, and when it wakes them again: rules over one incident as it stands, in whole units of the base currency.
 
-Changes what was paged of an incident and nothing else; budgets, counts and records are `monitor.incidents`', the only caller.
+Changes what was paged of an incident and nothing else; budgets, counts and records are `monitor.incidents`'. Called there, and where marks leave or
+move: `monitor.left_after_all`, `monitor.regrouping`, `monitor.decisions`.
 """
 
 from monitor.incident_state import IncidentState, Unvalued

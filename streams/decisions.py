@@ -4,6 +4,7 @@ Judges nothing else: who may decide what is the core's to say. Called by the com
 """
 
 import base64
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from monitor.reasons import Rejection
 from monitor.signatures import is_signed, message, public_key
 from streams.kafka import Kafka
 from streams.positions import JOURNAL_ID_HEADER
-from streams.published import PROGRESS_RECORDS, Progress, find_newest, read_published
+from streams.published import Progress, find_newest, read_published, records_with
 from streams.refusals import RefusedError
 from streams.replay import limits_of
 from streams.settings import Settings
@@ -76,25 +77,21 @@ async def find_decision(kafka: Kafka, event_id: str, actors: Mapping[str, Actor]
 
     Anybody may write to `feedback`: what its actor didn't sign is shown only if this configuration has nobody of that name.
     """
-    words, decode, found, count = msgspec.json.encode(event_id), msgspec.json.Decoder(Feedback).decode, None, 0
-    async for record in whole_topic(kafka, FEEDBACK):
-        count += 1
-        if progress is not None and count % PROGRESS_RECORDS == 0:
-            progress(count)
-        if words not in (record.value or b""):
-            continue
-        try:
-            told = decode(record.value)
-        except msgspec.MsgspecError:
-            continue
-        if told.event_id != event_id:
-            continue
-        actor = actors.get(told.actor)
-        key = None if actor is None else public_key(actor.public_key)
-        if key is not None and is_signed(told, key):
-            return told
-        if actor is None and found is None:
-            found = told
+    decode, found = msgspec.json.Decoder(Feedback).decode, None
+    async with contextlib.aclosing(records_with(kafka, FEEDBACK, msgspec.json.encode(event_id), progress)) as records:
+        async for record in records:
+            try:
+                told = decode(record.value)
+            except msgspec.MsgspecError:
+                continue
+            if told.event_id != event_id:
+                continue
+            actor = actors.get(told.actor)
+            key = None if actor is None else public_key(actor.public_key)
+            if key is not None and is_signed(told, key):
+                return told
+            if actor is None and found is None:
+                found = told
     if found is None:
         raise RefusedError(f"No decision {event_id} stands on feedback: nothing was sent.")
     return found

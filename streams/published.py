@@ -4,7 +4,7 @@ Reads and keeps; decides nothing. Called by the command line.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -117,17 +117,24 @@ async def _read_topic(kafka: Kafka, published: Published, topic: str, progress: 
     return count
 
 
+async def records_with(kafka: Kafka, topic: str, words: bytes, progress: Progress | None) -> AsyncGenerator[Any, None]:
+    """Every record of a topic that holds these bytes: the whole topic is read. Whoever stops early closes it. Raises TopicMissingError or KafkaError."""
+    count = 0
+    async with contextlib.aclosing(whole_topic(kafka, topic)) as records:
+        async for record in records:
+            count += 1
+            if progress is not None and count % PROGRESS_RECORDS == 0:
+                progress(count)
+            if words in (record.value or b""):
+                yield record
+
+
 async def find_newest(
     kafka: Kafka, topic: str, words: bytes, wanted: Callable[[Kind], bool], kind: type[Kind], progress: Progress | None
 ) -> Kind | None:
     """The newest record of a topic that holds these bytes and is wanted: the whole topic is read. Raises TopicMissingError or KafkaError."""
-    decode, found, place, count = msgspec.json.Decoder(kind).decode, None, (-1, -1), 0
-    async for record in whole_topic(kafka, topic):
-        count += 1
-        if progress is not None and count % PROGRESS_RECORDS == 0:
-            progress(count)
-        if words not in (record.value or b""):
-            continue
+    decode, found, place = msgspec.json.Decoder(kind).decode, None, (-1, -1)
+    async for record in records_with(kafka, topic, words, progress):
         told = _told(decode, record)
         if told is not None and wanted(told[1]) and told[0] > place:
             place, found = told

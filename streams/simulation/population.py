@@ -196,10 +196,6 @@ class Population:
         self._shared[asset.asset].append(address)
         return address
 
-    def shared_addresses(self) -> frozenset[str]:
-        """All addresses of other exchanges and payment processors so far."""
-        return frozenset(address for addresses in self._shared.values() for address in addresses)
-
     def destination(self, account: Account, asset: SimulatedAsset, *, new: bool = False) -> tuple[Destination, bool]:
         """Where the account pays to, and whether it's an address that is new to its book, as it is for certain with `new`."""
         rng, kind = self._rng, account.kind

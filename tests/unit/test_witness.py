@@ -8,6 +8,7 @@ import pytest
 from monitor.engine import Engine, Scope
 from streams.dossier import Dossier
 from tests.simulation.journals import START_MS, Writer, term
+from tests.unit.story import USUAL
 
 
 def journal() -> tuple[list[bytes], dict[str, int]]:
@@ -19,15 +20,7 @@ def journal() -> tuple[list[bytes], dict[str, int]]:
         at[name] = len(entries)
         entries.append(writer.event(topic, {"event_id": name, "occurred_at_ms": START_MS, **facts}, START_MS))
 
-    withdrawal = {
-        "withdrawal_id": "w",
-        "account_id": "a",
-        "asset": "BTC",
-        "network": "bitcoin",
-        "amount": "1",
-        "address": "home",
-        "status": "requested",
-    }
+    withdrawal: dict[str, Any] = USUAL["withdrawals"] | {"status": "requested"}
     tell("holding", "holdings", account_id="a", asset="BTC", quantity="1")
     tell("again", "holdings", account_id="a", asset="BTC", quantity="1", event_id="holding")
     tell("conflict", "holdings", account_id="a", asset="BTC", quantity="2", event_id="holding")
