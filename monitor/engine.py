@@ -314,7 +314,7 @@ class Engine:
             scoring.held(position)
 
     def _end_segment(self) -> None:
-        """Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
+        """The witness is told what had its effect. Limits are kept where a block ends: fixed places, so that the cut into batches never shows."""
         state, witness = self.state, self.witness
         for judged in self.segment if witness is not None else ():
             counts = judged.place != REFUSED and (judged.seen is NEW or type(judged.entry) in CHECKED_TWICE)
